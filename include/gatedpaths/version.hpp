@@ -13,14 +13,15 @@
 
 /// The same as one number that can be compared: `major * 10000 + minor * 100 +
 /// patch`.
-#define GATEDPATHS_VERSION                                         \
+#define GATEDPATHS_VERSION                                             \
   (GATEDPATHS_VERSION_MAJOR * 10000 + GATEDPATHS_VERSION_MINOR * 100 + \
    GATEDPATHS_VERSION_PATCH)
 
 namespace gatedpaths {
 
-/// The version of the compiled library as `"major.minor.patch"`. It differs from
-/// the macros above where headers and library come from different installs.
+/// The version of the compiled library as `"major.minor.patch"`. It differs
+/// from the macros above where headers and library come from different
+/// installs.
 GATEDPATHS_EXPORT std::string_view version() noexcept;
 
 }  // namespace gatedpaths

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Every C++ block of README.md is a region of an example that the tests run.
+
+A block is named by the comment before it,
+
+    <!-- example: examples/01_gate.cpp [net] -->
+
+and has to equal what stands in that file between two lines `//! [net]`, apart
+from the indentation that all of its lines share.
+"""
+
+import re
+import sys
+import textwrap
+
+from sources import ROOT
+
+FENCE = re.compile(r"^```(?:cpp|c\+\+|cc|C\+\+)\s*$")
+COMMENT = re.compile(r"^<!-- example: (\S+) \[([^\]]+)\] -->$")
+
+
+def blocks(text):
+    """Yields (line number, comment line before it, body) of each C++ block."""
+    lines = text.splitlines()
+    start = None
+    for index, line in enumerate(lines):
+        if start is None and FENCE.match(line):
+            start = index
+        elif start is not None and line == "```":
+            before = [other for other in lines[:start] if other.strip()]
+            yield start + 1, before[-1] if before else "", lines[start + 1 : index]
+            start = None
+    if start is not None:
+        yield start + 1, "", lines[start + 1 :]
+
+
+def region(text, name):
+    """The lines between the two markers, or None."""
+    lines = text.splitlines()
+    marks = [i for i, line in enumerate(lines) if line.strip() == f"//! [{name}]"]
+    if len(marks) != 2:
+        return None
+    return lines[marks[0] + 1 : marks[1]]
+
+
+def normal(lines):
+    return textwrap.dedent("\n".join(line.rstrip() for line in lines)).strip("\n")
+
+
+def problem_of(comment, body):
+    """What is wrong with one block, or None."""
+    match = COMMENT.match(comment.strip())
+    if not match:
+        return "expected '<!-- example: FILE [REGION] -->' before the C++ block"
+    file, name = match.groups()
+    if not (ROOT / file).is_file():
+        return f"there is no {file}"
+    source = region((ROOT / file).read_text("utf-8"), name)
+    if source is None:
+        return f"expected two lines '//! [{name}]' in {file}"
+    if normal(source) != normal(body):
+        return f"the block differs from region [{name}] of {file}"
+    return None
+
+
+def main():
+    readme = ROOT / "README.md"
+    if not readme.exists():
+        print("README.md: not there, nothing to check")
+        return 77
+    failed = False
+    count = 0
+    for number, comment, body in blocks(readme.read_text("utf-8")):
+        count += 1
+        problem = problem_of(comment, body)
+        if problem:
+            print(f"README.md:{number}: {problem}")
+            failed = True
+    print(f"{count} C++ blocks checked")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Rules for source files that no compiler checks."""
+
+import re
+import sys
+
+from sources import ROOT, cpp_files
+
+SPDX = "SPDX-License-Identifier: MIT"
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
+CATCH_HEADER = "tests/support/catch.hpp"
+
+
+def problems_in(name, text):
+    """Yields (line number, message) for one file."""
+    lines = text.splitlines()
+    if not lines or lines[0] != f"// {SPDX}":
+        yield 1, f"expected the first line to be '// {SPDX}'"
+    if name.endswith(".hpp") and "#pragma once" not in lines:
+        yield 1, "expected '#pragma once'"
+    public = name.startswith("include/")
+    for number, line in enumerate(lines, start=1):
+        if public and re.match(r"\s*using\s+namespace\b", line):
+            yield number, "a public header has no 'using namespace'"
+        match = INCLUDE.match(line)
+        if not match:
+            continue
+        target = match.group(1)
+        if target.startswith("catch2/") and name != CATCH_HEADER:
+            yield number, (
+                f"<{target}> comes through {CATCH_HEADER}: a failing CHECK would "
+                "be LibTorch's otherwise, which aborts"
+            )
+        if public and target == "torch/torch.h":
+            yield number, "a public header includes LibTorch's narrow headers"
+        if public and target.startswith("fmt/"):
+            yield number, "fmt stays out of public headers"
+
+
+def main():
+    files = cpp_files()
+    failed = False
+    for path in files:
+        name = path.as_posix()
+        for number, message in problems_in(name, (ROOT / path).read_text("utf-8")):
+            print(f"{name}:{number}: {message}")
+            failed = True
+    scripts = [
+        path
+        for pattern in ("**/CMakeLists.txt", "**/*.cmake", "**/*.py", "**/run")
+        for path in ROOT.glob(pattern)
+        if path.relative_to(ROOT).parts[0] not in ("build", ".git")
+    ]
+    for path in scripts:
+        if SPDX not in path.read_text("utf-8")[:200]:
+            print(f"{path.relative_to(ROOT)}:1: expected '# {SPDX}'")
+            failed = True
+    print(f"{len(files) + len(scripts)} files checked")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
