@@ -18,6 +18,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 state_dir=$root/build/bootstrap
 venv=$root/build/venv
 cmake_options=()
+apt_updated=""
 
 say() { printf '== %s\n' "$*" >&2; }
 die() {
@@ -30,11 +31,10 @@ die() {
 run_logged() {
   local log=$state_dir/$1.log
   shift
-  if ! "$@" >"$log" 2>&1; then
-    tail -n 25 "$log" >&2
-    printf 'error: failed: %s (all of it: %s)\n' "$*" "$log" >&2
-    return 1
-  fi
+  "$@" >"$log" 2>&1 && return
+  tail -n 25 "$log" >&2
+  printf 'error: failed: %s (all of it: %s)\n' "$*" "$log" >&2
+  return 1
 }
 
 # at_least VERSION MINIMUM
@@ -160,7 +160,6 @@ become_root() {
   sudo -n true 2>/dev/null || { [ -t 0 ] && sudo -v; }
 }
 
-apt_updated=""
 apt_update() {
   [ -z "$apt_updated" ] || return 0
   say "apt-get update"
@@ -188,28 +187,24 @@ has_candidate() {
 
 # Lists Debian's backports, with the mirror that the machine uses for its release.
 add_backports() {
-  local suite=$1-backports uri signed
-  if apt-get indextargets --format '$(RELEASE)' | grep -qx "$suite"; then
+  local suite=$1-backports keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  local targets uri
+  targets=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)')
+  if grep -q "^$suite main " <<<"$targets"; then
     return 0
   fi
-  IFS='|' read -r uri signed < <(
-    apt-get indextargets --format '$(RELEASE)|$(REPO_URI)|$(SIGNED_BY)|$(COMPONENT)' |
-      sed -n "s/^$1|\(.*\)|main\$/\1/p" | head -n 1
-  )
+  uri=$(sed -n "s/^$1 main //p" <<<"$targets" | head -n 1)
   [ -n "$uri" ] || return 1
+  [ -f "$keyring" ] || keyring=""
   say "adding $suite to apt's sources (gatedpaths-backports.list)"
-  printf 'deb %s%s %s main\n' "${signed:+[signed-by=$signed] }" "$uri" "$suite" |
+  printf 'deb %s%s %s main\n' "${keyring:+[signed-by=$keyring] }" "$uri" "$suite" |
     "${sudo[@]}" tee /etc/apt/sources.list.d/gatedpaths-backports.list >/dev/null
   apt_updated=""
   apt_update
 }
 
-install_catch2() {
+install_catch2_backport() {
   local codename
-  if has_candidate catch2 3; then
-    apt_install catch2
-    return
-  fi
   codename=$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME")
   [ -n "$codename" ] && add_backports "$codename" &&
     apt_install -t "$codename-backports" catch2
@@ -226,7 +221,7 @@ make_venv() {
 
 pip_install() {
   # shellcheck disable=SC2086
-  run_logged pip "$venv/bin/python3" -m pip install --disable-pip-version-check \
+  "$venv/bin/python3" -m pip install --disable-pip-version-check \
     --timeout 20 --retries 2 ${GATEDPATHS_PIP_ARGS:-} "$@"
 }
 
@@ -235,14 +230,15 @@ has_venv_module() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 install_wheel() {
   make_venv || return
   say "installing the wheel torch==$torch_wheel into build/venv"
-  pip_install --no-deps "torch==$torch_wheel"
+  run_logged pip-torch pip_install --no-deps "torch==$torch_wheel"
 }
 
 # give_up MISSING...
 give_up() {
-  local name
+  local name why="and cannot be installed from here (that takes apt, and root or sudo)"
+  [ -z "$apt_updated" ] || why="although everything that apt has was installed"
   {
-    echo "error: missing, and not to be installed from here (that takes apt, and root or sudo):"
+    echo "error: missing, $why:"
     for name in "$@"; do
       describe "$name"
     done
@@ -298,7 +294,13 @@ install_packages() {
           has_venv_module || names+=(python3 python3-venv)
         fi
         ;;
-      Catch2) catch2=yes ;;
+      Catch2)
+        if has_candidate catch2 3; then
+          names+=(catch2)
+        else
+          catch2=yes
+        fi
+        ;;
       *) names+=("$(apt_name "$name")") ;;
     esac
   done
@@ -306,7 +308,7 @@ install_packages() {
     apt_install "${names[@]}" || exit 1
   fi
   if [ -n "$catch2" ]; then
-    install_catch2 || give_up Catch2
+    install_catch2_backport || give_up Catch2
   fi
   if [ -n "$wheel" ]; then
     install_wheel || exit 1
@@ -319,7 +321,8 @@ install_test_extras() {
   local version
   if [ -n "$(venv_torch)" ] && ! "$venv/bin/python3" -c 'import torch' 2>/dev/null; then
     say "installing what PyTorch in Python needs into build/venv"
-    pip_install "torch==$torch_wheel" || say "the tests against PyTorch will be skipped"
+    pip_install "torch==$torch_wheel" >"$state_dir/pip-deps.log" 2>&1 ||
+      say "that failed (${state_dir#"$root"/}/pip-deps.log): no tests against PyTorch"
   fi
   version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' "$root/tests/checks/check_format.py")
   if [ ! -x "$venv/bin/clang-format" ] && { [ -d "$venv" ] || [ -n "${CI:-}" ]; }; then
@@ -327,8 +330,9 @@ install_test_extras() {
       apt_update && apt_install python3-venv
     fi
     say "installing clang-format $version into build/venv"
-    { make_venv && pip_install "clang-format==$version"; } ||
-      say "the format check will be skipped"
+    { make_venv && pip_install "clang-format==$version"; } \
+      >"$state_dir/pip-format.log" 2>&1 ||
+      say "that failed (${state_dir#"$root"/}/pip-format.log): no check of the format"
   fi
 }
 
@@ -361,6 +365,13 @@ recall() {
 
 # ---- The command ----
 
+# CMake's own default is make, which need not be there.
+prefer_ninja() {
+  if [ -z "${CMAKE_GENERATOR:-}" ] && command -v ninja >/dev/null; then
+    export CMAKE_GENERATOR=Ninja
+  fi
+}
+
 bootstrap() {
   local memory
   mkdir -p "$state_dir"
@@ -368,6 +379,7 @@ bootstrap() {
     say "looking for what is needed"
     check_tools "$1"
     [ ${#tools[@]} -eq 0 ] || install_tools "$1"
+    prefer_ninja
     check_packages "$1"
     if [ ${#missing[@]} -gt 0 ]; then
       say "missing: ${missing[*]}"
@@ -376,18 +388,16 @@ bootstrap() {
       [ ${#missing[@]} -eq 0 ] || give_up "${missing[@]}"
     fi
     [ "$1" != tests ] || install_test_extras
-    { state_key && grep . <<<"$found"; } >"$state_dir/$1.state"
+    { state_key && grep . <<<"$found" | sort -u; } >"$state_dir/$1.state"
     say "LibTorch: $(dir_of Torch)"
   fi
+  prefer_ninja
 
   # LibTorch's headers take about 2 GB a compilation.
   jobs=$(nproc 2>/dev/null || echo 2)
   memory=$(awk '/^MemAvailable:/ { print int($2 / 2000000) }' /proc/meminfo 2>/dev/null)
   if [ -n "$memory" ] && [ "$memory" -lt "$jobs" ]; then
     jobs=$((memory > 0 ? memory : 1))
-  fi
-  if [ -z "${CMAKE_GENERATOR:-}" ] && command -v ninja >/dev/null; then
-    export CMAKE_GENERATOR=Ninja
   fi
 }
 
