@@ -243,6 +243,11 @@ give_up() {
       describe "$name"
     done
     case " $* " in
+      *" cmake "* | *" compiler "*)
+        echo "The packages below those two could not be looked for without them."
+        ;;
+    esac
+    case " $* " in
       *" Torch "*)
         echo "LibTorch: any that CMake finds, such as PyTorch's wheel in a Python environment with"
         echo '  CMAKE_PREFIX_PATH="$(python3 -c '"'import torch; print(torch.utils.cmake_prefix_path)')\""

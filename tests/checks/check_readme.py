@@ -56,6 +56,9 @@ def problem_of(comment, body):
     file, name = match.groups()
     if not (ROOT / file).is_file():
         return f"there is no {file}"
+    lists = (ROOT / file).parent / "CMakeLists.txt"
+    if not lists.is_file() or (ROOT / file).name not in lists.read_text("utf-8"):
+        return f"{file} is in no list of a CMakeLists.txt beside it, so it is not run"
     source = region((ROOT / file).read_text("utf-8"), name)
     if source is None:
         return f"expected two lines '//! [{name}]' in {file}"
