@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/detail/input_signature.hpp>
+
+#include <ATen/autocast_mode.h>
+
+namespace gatedpaths::detail {
+
+void InputSignature::add(const at::Tensor& tensor) {
+  if (!tensor.defined()) {
+    code_.push_back(-1);
+    return;
+  }
+  const auto sizes = tensor.sizes();
+  if (!has_tensor_) {
+    has_tensor_ = true;
+    device_type_ = tensor.device().type();
+    batch_ = sizes.empty() ? -1 : sizes.front();
+  }
+  const bool has_batch = !sizes.empty() && sizes.front() == batch_;
+  const auto dims = static_cast<int64_t>(sizes.size());
+  // Small fields share a number: this is compared at every forward.
+  const auto format = static_cast<int64_t>(tensor.suggest_memory_format());
+  const auto dtype = static_cast<int64_t>(tensor.scalar_type());
+  const auto device = tensor.device();
+  code_.push_back(
+      dims | (has_batch ? 1 << 8 : 0) | (format << 9) | (dtype << 16) |
+      (static_cast<int64_t>(device.type()) << 24) |
+      ((static_cast<int64_t>(device.index()) & 0xff) << 32));
+  code_.append(sizes.begin() + (has_batch ? 1 : 0), sizes.end());
+}
+
+void InputSignature::add_autocast() {
+  // The dtype counts only while autocast is on.
+  if (at::autocast::is_autocast_enabled(device_type_)) {
+    code_.push_back(
+        static_cast<int64_t>(at::autocast::get_autocast_dtype(device_type_)));
+  } else {
+    code_.push_back(-1);
+  }
+}
+
+}  // namespace gatedpaths::detail
