@@ -249,6 +249,11 @@ give_up() {
     esac
     case " $* " in
       *" Torch "*)
+        if [ -n "$(venv_torch)" ]; then
+          echo "CMake cannot use the LibTorch in build/venv ($state_dir/probe.log says why). If it"
+          echo "is a build for CUDA, remove build/venv and name an index with CPU wheels to pip,"
+          echo "  GATEDPATHS_PIP_ARGS='--extra-index-url ADDRESS'"
+        fi
         echo "LibTorch: any that CMake finds, such as PyTorch's wheel in a Python environment with"
         echo '  CMAKE_PREFIX_PATH="$(python3 -c '"'import torch; print(torch.utils.cmake_prefix_path)')\""
         ;;

@@ -38,9 +38,31 @@ def problems_in(name, text):
             yield number, "fmt stays out of public headers"
 
 
+# Folder, pattern of the files in it, and the file whose lists name them all.
+LISTS = (
+    ("include/gatedpaths", "**/*.hpp", "src/CMakeLists.txt"),
+    ("src", "**/*.cpp", "src/CMakeLists.txt"),
+    ("tests/unit", "**/*.cpp", "tests/unit/CMakeLists.txt"),
+    ("examples", "*.cpp", "examples/CMakeLists.txt"),
+    ("benchmarks", "*.cpp", "benchmarks/CMakeLists.txt"),
+)
+
+
+def unlisted():
+    """Yields (file, list) where a file would not be built or installed."""
+    for folder, pattern, build_file in LISTS:
+        listed = (ROOT / build_file).read_text("utf-8").split()
+        for path in sorted((ROOT / folder).glob(pattern)):
+            if path.relative_to(ROOT / folder).as_posix() not in listed:
+                yield path.relative_to(ROOT).as_posix(), build_file
+
+
 def main():
     files = cpp_files()
     failed = False
+    for name, build_file in unlisted():
+        print(f"{name}:1: expected its name in {build_file}")
+        failed = True
     for path in files:
         name = path.as_posix()
         for number, message in problems_in(name, (ROOT / path).read_text("utf-8")):

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+
+# gatedpaths_catch_tests(<target> LABEL <label> SOURCES <file>... [LIBRARIES <lib>...])
+#
+# A test program, each of whose cases is the CTest test "<label>.<case>". It
+# shares the precompiled headers of the first one, gatedpaths_unit.
+function(gatedpaths_catch_tests target)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES;LIBRARIES")
+  add_executable(${target} ${arg_SOURCES})
+  target_include_directories(
+    ${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}"
+  )
+  target_link_libraries(
+    ${target} PRIVATE GatedPaths::GatedPaths fmt::fmt-header-only
+                      Catch2::Catch2WithMain ${arg_LIBRARIES}
+  )
+  gatedpaths_warnings(${target})
+  if(GATEDPATHS_PCH AND target STREQUAL "gatedpaths_unit")
+    target_precompile_headers(
+      ${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests/support/catch.hpp"
+    )
+  elseif(GATEDPATHS_PCH)
+    target_precompile_headers(${target} REUSE_FROM gatedpaths_unit)
+  endif()
+  # One thread each: CTest runs as many at once as there are cores.
+  catch_discover_tests(
+    ${target}
+    TEST_PREFIX "${arg_LABEL}."
+    DISCOVERY_MODE PRE_TEST
+    PROPERTIES LABELS ${arg_LABEL} ENVIRONMENT "OMP_NUM_THREADS=1"
+  )
+endfunction()
