@@ -32,10 +32,10 @@ struct DrawState {
 /// open, and it changes that. A `PathSpace` finds every `GatedModule` in a
 /// module tree. It owns no tensor; deriving classes own the branches.
 ///
-/// Two kinds of setting exist. What was *applied* (`set_open`, or a `PathSpace`)
-/// holds until something else is applied. What was *drawn* by the module itself
-/// (`draw_each_forward`) holds for one training forward. In eval mode nothing is
-/// drawn and the setting that was last applied holds.
+/// Two kinds of setting exist. What was *applied* (`set_open`, or a
+/// `PathSpace`) holds until something else is applied. What was *drawn* by the
+/// module itself (`draw_each_forward`) holds for one training forward. In eval
+/// mode nothing is drawn and the setting that was last applied holds.
 ///
 /// Not thread-safe: set gates and run forwards from one thread at a time.
 ///
@@ -61,14 +61,10 @@ class GATEDPATHS_EXPORT GatedModule {
   }
 
   /// The fewest branches that may be open at once.
-  int64_t min_open() const noexcept {
-    return min_open_;
-  }
+  int64_t min_open() const noexcept { return min_open_; }
 
   /// The most branches that may be open at once.
-  int64_t max_open() const noexcept {
-    return max_open_;
-  }
+  int64_t max_open() const noexcept { return max_open_; }
 
   /// The indices of the open branches, ascending: what the last forward drew,
   /// or what was applied since. Valid until the setting changes.
@@ -91,8 +87,8 @@ class GATEDPATHS_EXPORT GatedModule {
   /// Throws: `c10::IndexError`, with all names, where there is no such branch.
   int64_t branch_index(std::string_view name) const;
 
-  /// Opens exactly the branches at `indices`, in any order, and closes the rest.
-  /// Takes time in the number of open branches, not of all branches.
+  /// Opens exactly the branches at `indices`, in any order, and closes the
+  /// rest. Takes time in the number of open branches, not of all branches.
   ///
   /// Throws: `c10::IndexError` for an index outside `[0, num_branches())`;
   /// `c10::ValueError` for an index given twice, or a number of branches

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/paths/path_space.hpp>
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <queue>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+namespace gatedpaths {
+namespace {
+
+using ModulePtr = std::shared_ptr<torch::nn::Module>;
+
+constexpr int64_t kOutside = -1;
+
+struct Found {
+  GatedModule* gate;
+  ModulePtr owner;  // null for a root on the stack
+  std::string name;
+  std::set<GatePlace> places;
+};
+
+// Finds the gates below a module, depth first. Children are walked by hand,
+// since LibTorch's own walks throw for a module on the stack.
+class GateSearch {
+ public:
+  std::vector<Found> run(torch::nn::Module& root) {
+    visit(root, root.weak_from_this().lock(), "", {kOutside, 0}, nullptr);
+    return std::move(found_);
+  }
+
+ private:
+  // The branches of the gate around, while outside of all of them.
+  struct Branches {
+    int64_t gate;
+    std::unordered_map<const torch::nn::Module*, std::vector<int64_t>> of;
+  };
+
+  void visit(
+      torch::nn::Module& module,
+      const ModulePtr& owner,
+      const std::string& name,
+      GatePlace place,
+      const Branches* branches) {
+    if (!seen_.emplace(&module, place).second) {
+      return;
+    }
+    Branches own;
+    if (auto* gate = dynamic_cast<GatedModule*>(&module)) {
+      own = add(*gate, owner, name, place);
+      branches = &own;
+    }
+    for (const auto& child : module.named_children()) {
+      if (child.value() == nullptr) {
+        continue;
+      }
+      const std::string child_name =
+          name.empty() ? child.key() : name + "." + child.key();
+      const auto visit_in = [&](GatePlace where, const Branches* around) {
+        visit(*child.value(), child.value(), child_name, where, around);
+      };
+      if (branches == nullptr || !branches->of.contains(child.value().get())) {
+        visit_in(place, branches);
+        continue;
+      }
+      for (const int64_t branch : branches->of.at(child.value().get())) {
+        visit_in({branches->gate, branch}, nullptr);
+      }
+    }
+  }
+
+  Branches add(
+      GatedModule& gate,
+      const ModulePtr& owner,
+      const std::string& name,
+      GatePlace place) {
+    const auto [known, is_new] =
+        number_of_.try_emplace(&gate, static_cast<int64_t>(found_.size()));
+    if (is_new) {
+      found_.push_back({&gate, owner, name.empty() ? "." : name, {}});
+    }
+    found_[static_cast<size_t>(known->second)].places.insert(place);
+    Branches branches{known->second, {}};
+    for (int64_t i = 0; i < gate.num_branches(); ++i) {
+      branches.of[&gate.branch_module(i)].push_back(i);
+    }
+    return branches;
+  }
+
+  std::vector<Found> found_;
+  std::unordered_map<const GatedModule*, int64_t> number_of_;
+  std::set<std::pair<const torch::nn::Module*, GatePlace>> seen_;
+};
+
+// What is reached in any case needs no other place.
+void drop_needless_places(std::vector<Found>& gates) {
+  for (Found& gate : gates) {
+    if (gate.places.begin()->gate == kOutside) {
+      gate.places.clear();
+    }
+  }
+}
+
+// The old numbers in their new order: as found, but each gate after those that
+// it lies in. Only gates with several places can stand wrong.
+std::vector<size_t> outer_first(const std::vector<Found>& gates) {
+  std::vector<size_t> waits_for(gates.size());
+  std::vector<std::vector<size_t>> inside(gates.size());
+  std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready;
+  for (size_t i = 0; i < gates.size(); ++i) {
+    waits_for[i] = gates[i].places.size();
+    for (const GatePlace& place : gates[i].places) {
+      inside[static_cast<size_t>(place.gate)].push_back(i);
+    }
+    if (waits_for[i] == 0) {
+      ready.push(i);
+    }
+  }
+  std::vector<size_t> order;
+  while (!ready.empty()) {
+    const size_t gate = ready.top();
+    ready.pop();
+    order.push_back(gate);
+    for (const size_t inner : inside[gate]) {
+      if (--waits_for[inner] == 0) {
+        ready.push(inner);
+      }
+    }
+  }
+  TORCH_INTERNAL_ASSERT(order.size() == gates.size());
+  return order;
+}
+
+GateLayout layout_of(
+    const Found& found, const std::vector<size_t>& new_number) {
+  const GatedModule& gate = *found.gate;
+  GateLayout layout{
+      found.name, gate.branch_names(), gate.min_open(), gate.max_open(), {}};
+  for (const GatePlace& place : found.places) {
+    const size_t number = new_number[static_cast<size_t>(place.gate)];
+    layout.places.push_back({static_cast<int64_t>(number), place.branch});
+  }
+  std::sort(layout.places.begin(), layout.places.end());
+  return layout;
+}
+
+torch::nn::Module& checked(const ModulePtr& root) {
+  TORCH_CHECK_VALUE(
+      root != nullptr, "PathSpace: expected a network, got a null pointer");
+  return *root;
+}
+
+}  // namespace
+
+PathSpace::PathSpace(torch::nn::Module& root) {
+  std::vector<Found> found = GateSearch().run(root);
+  drop_needless_places(found);
+  const std::vector<size_t> order = outer_first(found);
+  std::vector<size_t> new_number(order.size());
+  for (size_t i = 0; i < order.size(); ++i) {
+    new_number[order[i]] = i;
+  }
+  std::vector<GateLayout> layouts;
+  for (const size_t i : order) {
+    layouts.push_back(layout_of(found[i], new_number));
+    gates_.push_back(found[i].gate);
+    owners_.push_back(found[i].owner);
+  }
+  layout_ = std::make_shared<const SpaceLayout>(std::move(layouts));
+}
+
+PathSpace::PathSpace(const std::shared_ptr<torch::nn::Module>& root)
+    : PathSpace(checked(root)) {}
+
+GatedModule& PathSpace::gate(int64_t index) const {
+  layout_->gate(index);  // throws where there is none
+  return *gates_[static_cast<size_t>(index)];
+}
+
+void PathSpace::apply(const Path& path) const {
+  layout_->check_path("apply", path);
+  for (const auto& [gate, open] : path) {
+    gates_[static_cast<size_t>(gate)]->set_open(open);
+  }
+}
+
+Path PathSpace::current() const {
+  return layout_->make_path([&](int64_t gate, std::vector<int64_t>& open) {
+    const c10::IntArrayRef now =
+        gates_[static_cast<size_t>(gate)]->open_branches();
+    open.assign(now.begin(), now.end());
+  });
+}
+
+}  // namespace gatedpaths
