@@ -11,8 +11,8 @@ void InputSignature::add(const at::Tensor& tensor) {
     return;
   }
   const auto sizes = tensor.sizes();
-  if (!has_tensor_) {
-    has_tensor_ = true;
+  if (first_tensor_ == nullptr) {
+    first_tensor_ = &tensor;
     device_type_ = tensor.device().type();
     batch_ = sizes.empty() ? -1 : sizes.front();
   }

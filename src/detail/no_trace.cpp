@@ -59,9 +59,7 @@ struct NoTrace::CpuStream {
 };
 
 NoTrace::NoTrace(
-    const torch::nn::Module& module,
-    at::Device device,
-    bool track_statistics)
+    const torch::nn::Module& module, at::Device device, bool track_statistics)
     : autocast_cache_(at::autocast::is_autocast_cache_enabled()) {
   if (!track_statistics) {
     collect_buffers(module, buffers_);
@@ -73,10 +71,9 @@ NoTrace::NoTrace(
       live.set_data(kept.clone());
     }
   }
-  cpu_stream_ = std::make_unique<CpuStream>(
-      at::globalContext()
-          .defaultGenerator(at::kCPU)
-          .get<at::CPUGeneratorImpl>());
+  cpu_stream_ = std::make_unique<CpuStream>(at::globalContext()
+                                                .defaultGenerator(at::kCPU)
+                                                .get<at::CPUGeneratorImpl>());
   if (device.type() != at::kCPU && device.type() != at::kMeta) {
     device_generator_ = at::globalContext().defaultGenerator(device);
     device_stream_ = device_generator_->get_state();

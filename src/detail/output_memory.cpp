@@ -132,8 +132,8 @@ OutputSpec probe_all(Probe probe, int64_t batch) {
 std::string first_line(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
   const std::string text = torch_error != nullptr
-      ? torch_error->what_without_backtrace()
-      : error.what();
+                               ? torch_error->what_without_backtrace()
+                               : error.what();
   return text.substr(0, text.find('\n'));
 }
 
@@ -184,24 +184,21 @@ OutputSpec probe_spec(
       return std::optional<OutputSpec>();
     }
   };
-  if (auto spec = attempt("with an empty batch", [&] {
-        return probe_empty(probe, entry.input);
-      })) {
-    return *std::move(spec);
-  }
-  const EvalScope eval(branch.module);
-  if (auto spec = attempt("with one and two samples in eval mode", [&] {
-        return probe_samples(probe, entry.input);
-      })) {
-    return *std::move(spec);
-  }
-  if (auto spec = attempt("with the whole batch in eval mode", [&] {
+  auto spec = attempt(
+      "with an empty batch", [&] { return probe_empty(probe, entry.input); });
+  if (!spec) {
+    const EvalScope eval(branch.module);
+    spec = attempt("with one and two samples in eval mode", [&] {
+      return probe_samples(probe, entry.input);
+    });
+    if (!spec) {
+      spec = attempt("with the whole batch in eval mode", [&] {
         return probe_all(probe, batch);
-      })) {
-    return *std::move(spec);
+      });
+    }
   }
   TORCH_CHECK(
-      false,
+      spec.has_value(),
       branch.gate_kind,
       "::forward: expected to know what shape ",
       branch_text(branch.index, branch.name),
@@ -211,6 +208,7 @@ OutputSpec probe_spec(
       "probe failed (",
       fmt::format("{}", fmt::join(failures, "; ")),
       "); declare its output_shape, or run it open once, or use Skip::kNoGrad");
+  return *std::move(spec);
 }
 
 }  // namespace
@@ -253,10 +251,9 @@ void OutputMemory::clear() noexcept {
 }
 
 const std::shared_ptr<OutputEntry>& OutputMemory::find_or_make(
-    const InputSignature& signature,
-    const at::Tensor& input) {
-  const auto found = std::find_if(
-      entries_.begin(), entries_.end(), [&](const auto& entry) {
+    const InputSignature& signature) {
+  const auto found =
+      std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
         return entry->signature == signature;
       });
   if (found != entries_.end()) {
@@ -268,16 +265,15 @@ const std::shared_ptr<OutputEntry>& OutputMemory::find_or_make(
   }
   last_ = std::make_shared<OutputEntry>();
   last_->signature = signature;
-  last_->input = InputKind::of(input);
+  last_->signature.forget_tensor();
+  last_->input = InputKind::of(*signature.first_tensor());
   last_->specs.resize(branches_);
   entries_.push_back(last_);
   return last_;
 }
 
 bool describes(
-    const OutputSpec& spec,
-    const at::Tensor& output,
-    int64_t batch) {
+    const OutputSpec& spec, const at::Tensor& output, int64_t batch) {
   if (spec.source != OutputSpec::Source::kReturned ||
       spec.tensors.size() != 1 || !spec.holds_for(batch)) {
     return false;

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/export.hpp>
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/SmallVector.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gatedpaths::detail {
+
+/// One size of an output: `fixed + per_sample * batch`.
+struct SizeRule {
+  int64_t fixed = 0;
+  int64_t per_sample = 0;
+
+  int64_t at(int64_t batch) const noexcept {
+    return fixed + per_sample * batch;
+  }
+  bool operator==(const SizeRule&) const = default;
+};
+
+/// Everything that is needed to make zeros in place of one output tensor.
+struct GATEDPATHS_EXPORT TensorSpec {
+  c10::SmallVector<SizeRule, 5> sizes;
+  at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;
+  at::MemoryFormat memory_format = at::MemoryFormat::Contiguous;
+
+  c10::SmallVector<int64_t, 5> sizes_at(int64_t batch) const;
+  at::Tensor zeros(int64_t batch) const;
+  /// `sizes_at(batch)` as text: `[8, 16, 5, 5]`.
+  std::string text(int64_t batch) const;
+};
+
+/// What is known of the output of one branch for one kind of input: its tensors
+/// in order of appearance, and how vectors and optionals in it are filled.
+struct OutputSpec {
+  enum class Source { kDeclared, kReturned, kProbed };
+
+  Source source = Source::kReturned;
+  std::vector<TensorSpec> tensors;
+  std::vector<int64_t> structure;
+  /// Set where it is not known how the sizes follow the batch: they hold for
+  /// this batch alone.
+  std::optional<int64_t> only_batch;
+
+  bool holds_for(int64_t batch) const noexcept {
+    return !only_batch || *only_batch == batch;
+  }
+};
+
+/// An output taken apart: its tensors and, for vectors and optionals, how many.
+struct FlatOutput {
+  c10::SmallVector<at::Tensor, 1> tensors;
+  c10::SmallVector<int64_t, 2> structure;
+};
+
+}  // namespace gatedpaths::detail

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/detail/child.hpp>
+#include <gatedpaths/detail/clone_module.hpp>
+#include <gatedpaths/detail/forward_signature.hpp>
+#include <gatedpaths/detail/input_signature.hpp>
+#include <gatedpaths/detail/no_trace.hpp>
+#include <gatedpaths/detail/output_memory.hpp>
+#include <gatedpaths/detail/output_structure.hpp>
+#include <gatedpaths/detail/resize_batch.hpp>
+#include <gatedpaths/export.hpp>
+#include <gatedpaths/modules/closed_branch_options.hpp>
+#include <gatedpaths/paths/gated_module.hpp>
+
+#include <ATen/ops/zeros_like.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace gatedpaths {
+
+/// Options of `GatedBranch`: those of every closed branch.
+///
+/// Example: `GatedBranchOptions().skip(Skip::kNoGrad)`.
+class GatedBranchOptions : public ClosedBranchOptions<GatedBranchOptions> {};
+
+/// All of `GatedBranchImpl` that does not depend on the type of the child.
+class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
+                                          public GatedModule {
+ public:
+  /// The options that it was made with; a later change has no effect.
+  GatedBranchOptions options;
+
+  using GatedModule::is_open;
+  using GatedModule::set_open;
+
+  /// Opens or closes the branch.
+  void set_open(bool open);
+
+  /// Whether the branch is open.
+  bool is_open() const noexcept { return !open_branches().empty(); }
+
+  const torch::nn::Module& branch_module(int64_t index) const override;
+  std::string_view gate_kind() const noexcept override;
+
+  /// Prints `gatedpaths::GatedBranch(skip=kZeroFill, open=true)`.
+  void pretty_print(std::ostream& stream) const override;
+
+  /// Moves as any module does, and forgets what the child returned before.
+  void to(torch::Device device, torch::Dtype dtype, bool non_blocking = false)
+      override;
+  /// \overload
+  void to(torch::Dtype dtype, bool non_blocking = false) override;
+  /// \overload
+  void to(torch::Device device, bool non_blocking = false) override;
+
+ protected:
+  GatedBranchBase(
+      std::shared_ptr<torch::nn::Module> module,
+      const GatedBranchOptions& branch_options);
+
+  /// The entry for such an input; null where no argument has a tensor.
+  std::shared_ptr<detail::OutputEntry> entry(
+      const detail::InputSignature& signature);
+
+  /// Throws where the child cannot take an input for what it is.
+  void check_input(const torch::Tensor& input) const;
+
+  /// Remembers the child's output.
+  void remember(
+      const detail::FlatOutput& output,
+      detail::OutputEntry& entry,
+      int64_t batch) const;
+
+  /// Zeros in place of the child's output.
+  detail::FlatOutput zeros(
+      detail::OutputEntry* entry, int64_t batch, detail::Probe probe);
+
+  /// Replaces the module of a fresh copy by a deep copy, which it returns.
+  std::shared_ptr<torch::nn::Module> clone_branch(
+      const std::optional<torch::Device>& device);
+
+ private:
+  detail::ClosedBranch closed_branch() const;
+
+  std::shared_ptr<torch::nn::Module> module_;
+  detail::OutputMemory memory_;
+};
+
+/// The module behind `GatedBranch`, which see.
+template <class Child>
+class GatedBranchImpl
+    : public detail::WithForward<
+          GatedBranchImpl<Child>,
+          GatedBranchBase,
+          typename detail::ForwardSignature<detail::ChildImpl<Child>>::Result,
+          typename detail::ForwardSignature<detail::ChildImpl<Child>>::Required,
+          typename detail::ForwardSignature<
+              detail::ChildImpl<Child>>::Optional> {
+  using Signature = detail::ForwardSignature<detail::ChildImpl<Child>>;
+  using Result = typename Signature::Result;
+  using Base = detail::WithForward<
+      GatedBranchImpl,
+      GatedBranchBase,
+      Result,
+      typename Signature::Required,
+      typename Signature::Optional>;
+  static_assert(
+      detail::OutputType<Result>,
+      "the child of a GatedBranch must return a tensor, or tuples, pairs, "
+      "vectors and optionals of tensors: only those can be replaced by zeros");
+
+ public:
+  /// The child's implementation type.
+  using ChildImpl = detail::ChildImpl<Child>;
+
+  /// Registers the child as "branch". Throws as `GatedBranch` says.
+  GatedBranchImpl(
+      std::shared_ptr<ChildImpl> child,
+      const GatedBranchOptions& branch_options)
+      : Base(child, branch_options), child_(std::move(child)) {
+    TORCH_CHECK_VALUE(
+        (std::is_same_v<Result, torch::Tensor>) ||
+            !(branch_options.output_shape().has_sizes() ||
+              branch_options.output_shape().dtype()),
+        "GatedBranch: expected no output_shape for a child that returns more "
+        "than one tensor, got one; its shapes are found out");
+  }
+
+  /// The child: a typed holder where `Child` is one, else a `shared_ptr`.
+  detail::ChildHandle<Child> child() const {
+    return detail::ChildHandle<Child>(child_);
+  }
+
+  /// A deep copy that shares nothing: gate, modes and `requires_grad` are kept.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<torch::Device>& device =
+          std::nullopt) const override {
+    auto copy = std::make_shared<GatedBranchImpl>(*this);
+    copy->child_ =
+        std::dynamic_pointer_cast<ChildImpl>(copy->clone_branch(device));
+    return copy;
+  }
+
+ private:
+  friend Base;
+
+  // How a Cloneable parent copies its children.
+  void clone_(
+      torch::nn::Module& other,
+      const std::optional<torch::Device>& device) override {
+    *this = dynamic_cast<const GatedBranchImpl&>(*other.clone(device));
+  }
+
+  template <class... A>
+  Result run(A&&... args) {
+    this->begin_forward(this->is_training());
+    const auto signature = detail::InputSignature::of(args...);
+    const auto entry = this->entry(signature);
+    const int64_t batch = signature.batch();
+    if (this->is_open()) {
+      return run_child(entry.get(), batch, signature, std::forward<A>(args)...);
+    }
+    if (this->options.skip() == Skip::kNoGrad) {
+      return run_closed(entry.get(), batch, signature, args...);
+    }
+    const auto probe = [&](int64_t samples) {
+      return detail::flatten_output<Result>(child_->forward(
+          samples < 0 ? args : detail::resize_batch(args, batch, samples)...));
+    };
+    return detail::build_output<Result>(this->zeros(entry.get(), batch, probe));
+  }
+
+  template <class... A>
+  Result run_child(
+      detail::OutputEntry* entry,
+      int64_t batch,
+      const detail::InputSignature& signature,
+      A&&... args) {
+    if (entry != nullptr && !entry->specs.front()) {
+      this->check_input(*signature.first_tensor());
+    }
+    Result output = child_->forward(std::forward<A>(args)...);
+    if (entry == nullptr) {
+      return output;
+    }
+    if constexpr (std::is_same_v<Result, torch::Tensor>) {
+      const auto& known = entry->specs.front();
+      if (known && detail::describes(*known, output, batch)) {
+        return output;
+      }
+    }
+    this->remember(detail::flatten_output<Result>(output), *entry, batch);
+    return output;
+  }
+
+  template <class... A>
+  Result run_closed(
+      detail::OutputEntry* entry,
+      int64_t batch,
+      const detail::InputSignature& signature,
+      const A&... args) {
+    const detail::NoTrace no_trace(
+        *child_,
+        signature.first_tensor() != nullptr ? signature.first_tensor()->device()
+                                            : torch::Device(torch::kCPU),
+        this->options.track_statistics());
+    auto flat = detail::flatten_output<Result>(
+        run_child(entry, batch, signature, args...));
+    const bool detach = this->options.closed_value() == ClosedValue::kDetached;
+    for (auto& tensor : flat.tensors) {
+      tensor = detach ? tensor.detach() : at::zeros_like(tensor);
+    }
+    return detail::build_output<Result>(flat);
+  }
+
+  std::shared_ptr<ChildImpl> child_;
+};
+
+/// One branch with one gate, around a module of any type.
+///
+/// Training and eval: open, it is the child, bit for bit. Closed, it gives
+/// zeros of the child's output: under `Skip::kZeroFill` the child is not
+/// called; under `Skip::kNoGrad` it is called without a graph. Either way its
+/// gradients stay undefined, and its buffers and all random streams untouched.
+/// Nothing is drawn unless `draw_each_forward` asks for it, and nothing ever in
+/// eval. It is open at first.
+///
+/// `forward(args...)` takes what the child takes, its default arguments
+/// included, and returns what the child returns: a tensor, or nested tuples,
+/// pairs, vectors and optionals of tensors. The batch is the first dim of the
+/// first tensor argument. A child whose `forward` is a template or overloaded
+/// (`torch::nn::Sequential`) is called with one tensor. A child with at most
+/// two default arguments makes a module that `torch::nn::Sequential` can hold.
+///
+/// Shape: as the child's.
+///
+/// Throws, when made: `c10::ValueError` for an empty holder or options that
+/// contradict each other. In `forward`: `c10::Error` where the branch is closed
+/// and its output's shape cannot be known (see `OutputShape`); what the child
+/// throws.
+///
+/// Example:
+/// ```
+/// gatedpaths::GatedBranch branch(
+///     torch::nn::LSTM(torch::nn::LSTMOptions(8, 16).batch_first(true)),
+///     gatedpaths::GatedBranchOptions().skip(gatedpaths::Skip::kZeroFill));
+/// branch->set_open(false);
+/// auto [y, state] = branch->forward(x);  // zeros [N, T, 16], zeros of h and c
+/// ```
+template <class Child>
+class GatedBranch : public torch::nn::ModuleHolder<GatedBranchImpl<Child>> {
+ public:
+  /// The module's type.
+  using Impl = GatedBranchImpl<Child>;
+
+  /// An empty holder.
+  GatedBranch(std::nullptr_t) : Base(nullptr) {}  // NOLINT
+
+  /// Holds an existing module.
+  GatedBranch(std::shared_ptr<Impl> module)  // NOLINT
+      : Base(std::move(module)) {}
+
+  /// Wraps `child`: a holder, a `shared_ptr`, or a module by value.
+  template <class M>
+    requires(
+        detail::is_module_like<M> &&
+        std::is_same_v<detail::ChildImpl<M>, detail::ChildImpl<Child>>)
+  explicit GatedBranch(M&& child, const GatedBranchOptions& options = {})
+      : Base(std::make_shared<Impl>(
+            detail::child_ptr(std::forward<M>(child)), options)) {}
+
+ private:
+  using Base = torch::nn::ModuleHolder<Impl>;
+};
+
+template <class M>
+  requires detail::is_module_like<M>
+GatedBranch(M&&, const GatedBranchOptions& = {})
+    -> GatedBranch<std::remove_cvref_t<M>>;
+
+}  // namespace gatedpaths

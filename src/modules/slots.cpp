@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/modules/slots.hpp>
+
+#include <gatedpaths/detail/branch_list.hpp>
+#include <gatedpaths/modules/branched_module.hpp>
+
+#include <ATen/ops/cat.h>
+#include <c10/core/WrapDimMinimal.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace gatedpaths {
+namespace {
+
+// Neighbouring empty slots are one block of zeros.
+class ZeroRun {
+ public:
+  bool extend(const detail::TensorSpec& spec, size_t dim, int64_t batch) {
+    if (!block_) {
+      block_ = spec;
+      return true;
+    }
+    if (block_->dtype != spec.dtype || block_->device != spec.device ||
+        block_->memory_format != spec.memory_format) {
+      return false;
+    }
+    auto& size = block_->sizes[dim];
+    size = {
+        .fixed = size.at(batch) + spec.sizes[dim].at(batch), .per_sample = 0};
+    return true;
+  }
+
+  void flush(c10::SmallVectorImpl<at::Tensor>& parts, int64_t batch) {
+    if (block_) {
+      parts.push_back(block_->zeros(batch));
+      block_.reset();
+    }
+  }
+
+ private:
+  std::optional<detail::TensorSpec> block_;
+};
+
+}  // namespace
+
+Slots::Slots(
+    std::shared_ptr<detail::BranchList> branches,
+    detail::BranchOutputs outputs,
+    int64_t dim)
+    : branches_(std::move(branches)),
+      entry_(std::move(outputs.entry)),
+      dim_(dim),
+      batch_(outputs.batch),
+      positions_(std::move(outputs.positions)),
+      values_(std::move(outputs.values)) {}
+
+int64_t Slots::num_slots() const noexcept { return branches_->size(); }
+
+std::vector<std::string> Slots::names() const { return branches_->names(); }
+
+bool Slots::holds(int64_t index) const {
+  check_index("holds", index);
+  return std::binary_search(positions_.begin(), positions_.end(), index);
+}
+
+const at::Tensor& Slots::at(int64_t index) const {
+  check_index("at", index);
+  const auto* found =
+      std::lower_bound(positions_.begin(), positions_.end(), index);
+  TORCH_CHECK_VALUE(
+      found != positions_.end() && *found == index,
+      "Slots::at: expected a slot that holds a value, one of ",
+      c10::IntArrayRef(positions_),
+      ", got ",
+      detail::branch_text(index, (*branches_)[index].name));
+  return values_[static_cast<size_t>(found - positions_.begin())];
+}
+
+at::Tensor Slots::dense() const {
+  const int64_t slots = num_slots();
+  if (slots == 1 && values_.size() == 1) {
+    return values_.front();
+  }
+  if (static_cast<int64_t>(values_.size()) == slots) {
+    return at::cat(c10::ArrayRef<at::Tensor>(values_), dim_);
+  }
+  const int64_t open_sibling = positions_.empty() ? -1 : positions_.front();
+  c10::SmallVector<at::Tensor, 8> parts;
+  ZeroRun run;
+  const auto* next_held = positions_.begin();
+  for (int64_t slot = 0; slot < slots; ++slot) {
+    if (next_held != positions_.end() && *next_held == slot) {
+      run.flush(parts, batch_);
+      parts.push_back(
+          values_[static_cast<size_t>(next_held - positions_.begin())]);
+      ++next_held;
+      continue;
+    }
+    const auto& spec =
+        branches_->closed(slot, *entry_, batch_, open_sibling).tensors.front();
+    const auto dims = static_cast<int64_t>(spec.sizes.size());
+    const auto dim = static_cast<size_t>(c10::maybe_wrap_dim(dim_, dims));
+    if (!run.extend(spec, dim, batch_)) {
+      run.flush(parts, batch_);
+      run.extend(spec, dim, batch_);
+    }
+  }
+  run.flush(parts, batch_);
+  return parts.size() == 1 ? parts.front()
+                           : at::cat(c10::ArrayRef<at::Tensor>(parts), dim_);
+}
+
+void Slots::check_index(const char* method, int64_t index) const {
+  TORCH_CHECK_INDEX(
+      index >= 0 && index < num_slots(),
+      "Slots::",
+      method,
+      ": expected a slot in [0, ",
+      num_slots(),
+      "), got ",
+      index);
+}
+
+}  // namespace gatedpaths
