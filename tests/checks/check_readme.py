@@ -7,7 +7,11 @@ A block is named by the comment before it,
     <!-- example: examples/01_gate.cpp [net] -->
 
 and has to equal what stands in that file between two lines `//! [net]`, apart
-from the indentation that all of its lines share.
+from the indentation that all of its lines share. A block after the comment
+
+    <!-- output: examples/01_gate.output -->
+
+has to equal that file, which the example's test compares with what it prints.
 """
 
 import re
@@ -17,6 +21,7 @@ import textwrap
 from sources import ROOT
 
 FENCE = re.compile(r"^```(?:cpp|c\+\+|cc|C\+\+)\s*$")
+OUTPUT = re.compile(r"^<!-- output: (\S+) -->$\n+```\w*\n(.*?)^```$", re.M | re.S)
 COMMENT = re.compile(r"^<!-- example: (\S+) \[([^\]]+)\] -->$")
 
 
@@ -80,7 +85,13 @@ def main():
         if problem:
             print(f"README.md:{number}: {problem}")
             failed = True
-    print(f"{count} C++ blocks checked")
+    for match in OUTPUT.finditer(readme.read_text("utf-8")):
+        count += 1
+        file, body = match.groups()
+        if not (ROOT / file).is_file() or (ROOT / file).read_text("utf-8") != body:
+            print(f"README.md: the block after 'output: {file}' differs from it")
+            failed = True
+    print(f"{count} blocks checked")
     return failed
 
 
