@@ -16,4 +16,6 @@
 #include <gatedpaths/paths/path_space.hpp>
 #include <gatedpaths/paths/sampler.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
+#include <gatedpaths/training/checkpoint.hpp>
+#include <gatedpaths/training/check_trainable.hpp>
 #include <gatedpaths/version.hpp>
