@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 
-# gatedpaths_catch_tests(<target> LABEL <label> SOURCES <file>... [LIBRARIES <lib>...])
+# gatedpaths_catch_tests(<target> LABEL <label> SOURCES <file>... [LIBRARIES <lib>...]
+#                        [PROPERTIES <name> <value>...])
 #
 # A test program, each of whose cases is the CTest test "<label>.<case>". It
 # shares the precompiled headers of the first one, gatedpaths_unit.
 function(gatedpaths_catch_tests target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES;LIBRARIES;PROPERTIES")
   add_executable(${target} ${arg_SOURCES})
   target_include_directories(
     ${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}"
@@ -27,6 +28,6 @@ function(gatedpaths_catch_tests target)
     ${target}
     TEST_PREFIX "${arg_LABEL}."
     DISCOVERY_MODE PRE_TEST
-    PROPERTIES LABELS ${arg_LABEL} ENVIRONMENT "OMP_NUM_THREADS=1"
+    PROPERTIES LABELS ${arg_LABEL} ENVIRONMENT "OMP_NUM_THREADS=1" ${arg_PROPERTIES}
   )
 endfunction()

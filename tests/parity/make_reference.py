@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""Writes what PyTorch itself makes of nets with closed paths.
+
+    make_reference.py FILE
+
+Everything is written out as plain PyTorch: the net of two paths, in three forms
+of closing one of them, and a block of three branches of which two are open.
+FILE is a dictionary from names to tensors, as torch.save writes it.
+"""
+
+import sys
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+PATHS = ("a", "b")
+FORMS = ("mask", "no_grad", "zero_fill")
+BATCH = 8
+STEPS = 20
+
+
+def conv_path():
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+    )
+
+
+class Net(nn.Module):
+    """Two paths, of which one is open; `form` says how the other is closed."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.form = form
+        self.open = PATHS[0]
+        self.paths = nn.ModuleDict({name: conv_path() for name in PATHS})
+        self.fc1 = nn.Linear(800, 120)
+        self.fc2 = nn.Linear(120, 84)
+        self.fc3 = nn.Linear(84, 10)
+
+    def run_path(self, name, images):
+        path = self.paths[name]
+        if self.form == "mask":
+            return path(images) * (1.0 if name == self.open else 0.0)
+        if name == self.open:
+            return path(images)
+        if self.form == "no_grad":
+            with torch.no_grad():
+                return torch.zeros_like(path(images))
+        return torch.zeros(images.shape[0], 16, 5, 5)
+
+    def forward(self, images):
+        features = torch.cat([self.run_path(name, images) for name in PATHS], dim=1)
+        hidden = functional.relu(self.fc1(features.flatten(1)))
+        hidden = functional.relu(self.fc2(hidden))
+        return self.fc3(hidden)
+
+
+def loss_of(net, images, labels):
+    return functional.cross_entropy(net(images), labels)
+
+
+def add_gradients(reference, prefix, module):
+    for name, parameter in module.named_parameters():
+        if parameter.grad is not None:
+            reference[f"{prefix}/gradient/{name}"] = parameter.grad.clone()
+
+
+def add_single_steps(reference, weights, images, labels):
+    for form in FORMS:
+        for open_path in PATHS:
+            net = Net(form)
+            net.load_state_dict(weights)
+            net.open = open_path
+            logits = net(images)
+            functional.cross_entropy(logits, labels).backward()
+            reference[f"{form}/{open_path}/logits"] = logits.detach()
+            add_gradients(reference, f"{form}/{open_path}", net)
+
+
+def add_training(reference, weights, generator):
+    sequence = torch.randint(len(PATHS), (STEPS,), generator=generator)
+    images = torch.randn(STEPS, BATCH, 3, 32, 32, generator=generator)
+    labels = torch.randint(10, (STEPS, BATCH), generator=generator)
+    reference["training/sequence"] = sequence
+    reference["training/images"] = images
+    reference["training/labels"] = labels
+    for form in FORMS:
+        net = Net(form)
+        net.load_state_dict(weights)
+        optimizer = torch.optim.SGD(
+            net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4
+        )
+        for step in range(STEPS):
+            net.open = PATHS[sequence[step]]
+            optimizer.zero_grad()
+            loss_of(net, images[step], labels[step]).backward()
+            optimizer.step()
+        for name, parameter in net.named_parameters():
+            reference[f"{form}/trained/{name}"] = parameter.detach().clone()
+
+
+def add_choice(reference, images):
+    branches = nn.ModuleDict(
+        {str(i): nn.Conv2d(3, 4, 2 * i + 1, padding=i) for i in range(3)}
+    )
+    for name, parameter in branches.named_parameters():
+        reference[f"choice/weights/{name}"] = parameter.detach().clone()
+    for reduction in ("sum", "mean"):
+        outputs = torch.stack([branches[name](images) for name in ("0", "2")])
+        output = getattr(outputs, reduction)(dim=0)
+        branches.zero_grad()
+        output.square().mean().backward()
+        reference[f"choice/{reduction}/output"] = output.detach()
+        add_gradients(reference, f"choice/{reduction}", branches)
+
+
+def main():
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    generator = torch.Generator().manual_seed(2)
+    images = torch.randn(BATCH, 3, 32, 32, generator=generator)
+    labels = torch.randint(10, (BATCH,), generator=generator)
+    weights = {k: v.clone() for k, v in Net("mask").state_dict().items()}
+    reference = {"images": images, "labels": labels}
+    reference.update({f"weights/{name}": value for name, value in weights.items()})
+    add_single_steps(reference, weights, images, labels)
+    add_training(reference, weights, generator)
+    add_choice(reference, images)
+    torch.save(reference, sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()
