@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -28,14 +29,16 @@ using Tensors = std::map<std::string, torch::Tensor>;
 constexpr double kOnce = 1e-6;
 constexpr double kTrained = 1e-5;
 
+// Empty where there is no Python to write it.
+constexpr std::string_view kReference = GATEDPATHS_PARITY_REFERENCE;
+
 const Tensors& reference() {
-#ifndef GATEDPATHS_PARITY_REFERENCE
-  SKIP("there is no Python with the PyTorch of this LibTorch");
-#else
+  if (kReference.empty()) {
+    SKIP("there is no Python with the PyTorch of this LibTorch");
+  }
   static const Tensors tensors = [] {
     at::set_num_threads(1);
-    const std::string bytes =
-        gatedpaths::test::read_file(GATEDPATHS_PARITY_REFERENCE);
+    const std::string bytes = gatedpaths::test::read_file(kReference);
     const auto loaded =
         torch::pickle_load(std::vector<char>(bytes.begin(), bytes.end()));
     Tensors named;
@@ -45,7 +48,6 @@ const Tensors& reference() {
     return named;
   }();
   return tensors;
-#endif
 }
 
 torch::nn::Sequential conv_path() {
