@@ -34,6 +34,7 @@ install(
   LIBRARY COMPONENT GatedPaths_Runtime NAMELINK_COMPONENT GatedPaths_Development
   ARCHIVE COMPONENT GatedPaths_Development
   FILE_SET HEADERS COMPONENT GatedPaths_Development
+  FILE_SET detail_headers COMPONENT GatedPaths_Development
 )
 install(
   EXPORT GatedPathsTargets
