@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/export.hpp>
+
+#include <torch/nn/module.h>
+#include <torch/serialize/archive.h>
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+
+namespace gatedpaths {
+
+/// Takes the next `size` bytes of a file and returns `size`.
+/// It has the signature that `torch::serialize::OutputArchive::save_to` takes.
+using ByteSink = std::function<std::size_t(const void* data, std::size_t size)>;
+
+/// Writes a file so that a crash at any moment, power loss included, leaves
+/// either the old file or the new one, whole.
+///
+/// `write` gets a sink and puts the file's bytes into it. They go to a
+/// temporary file in the same folder, which is flushed to the disk and renamed
+/// to `path`, and the folder is flushed too. The new file keeps the old one's
+/// permissions; a symbolic link is followed.
+///
+/// Throws: `c10::Error`, with the path and the system's reason, where a step
+/// fails; `c10::ValueError` where `path` names something other than a regular
+/// file; what `write` throws. The old file is then as it was, and the temporary
+/// file is gone.
+///
+/// Example:
+/// ```
+/// gatedpaths::save_atomically(
+///     "notes.txt", [](const gatedpaths::ByteSink& sink) { sink("42\n", 3); });
+/// ```
+GATEDPATHS_EXPORT void save_atomically(
+    const std::filesystem::path& path,
+    const std::function<void(const ByteSink& sink)>& write);
+
+/// Writes an archive to a file in the same way.
+///
+/// Throws: as above.
+///
+/// Example:
+/// ```
+/// torch::serialize::OutputArchive archive;
+/// net->save(archive);
+/// gatedpaths::save_atomically("net.pt", archive);
+/// ```
+GATEDPATHS_EXPORT void save_atomically(
+    const std::filesystem::path& path,
+    torch::serialize::OutputArchive& archive);
+
+/// Loads a module's parameters and buffers from an archive that
+/// `torch::nn::Module::save` (or `torch::save`) made of a module of the same
+/// shape, and checks it first: every parameter and buffer must be there, with
+/// the same sizes and dtype, and nothing else may be. (`torch::load` checks
+/// neither sizes nor dtypes.)
+///
+/// The values are copied into the module's own tensors: these keep their
+/// storage, device and `requires_grad`, and an optimizer that holds them stays
+/// valid. The archive may be on another device, and may be loaded into several
+/// modules. Modules that override `save` or `load` are not served by this.
+///
+/// Throws: `c10::ValueError` that lists every difference, e.g. `load_checked:
+/// parameter 'fc1.weight': expected [120, 800] Float, got [120, 400] Float;
+/// missing 'fc3.bias'`. Nothing in the module has changed then.
+///
+/// Example:
+/// ```
+/// torch::serialize::InputArchive archive;
+/// archive.load_from("net.pt");
+/// gatedpaths::load_checked(*net, archive);
+/// ```
+GATEDPATHS_EXPORT void load_checked(
+    torch::nn::Module& module, torch::serialize::InputArchive& archive);
+
+}  // namespace gatedpaths
