@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/paths/path_space.hpp>
+#include <gatedpaths/paths/uniform_sampler.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/fake_gate.hpp"
+
+using gatedpaths::Path;
+using gatedpaths::PathSpace;
+using gatedpaths::test::fake_gate;
+using gatedpaths::test::FakeGate;
+using gatedpaths::test::Holder;
+using gatedpaths::test::holder;
+using gatedpaths::test::message_of;
+
+namespace {
+
+using Set = std::vector<int64_t>;
+using Strings = std::vector<std::string>;
+
+Strings gate_names(const PathSpace& space) {
+  Strings names;
+  for (int64_t i = 0; i < space.num_gates(); ++i) {
+    names.push_back(space.gate_name(i));
+  }
+  return names;
+}
+
+// A network that is built the same way each time.
+class FakeNetImpl : public torch::nn::Module {
+ public:
+  explicit FakeNetImpl(int64_t most = 2) {
+    stem = register_module("stem", fake_gate({"conv3", "conv5"}));
+    op = fake_gate({"x", "y", "z"});
+    auto inside = holder();
+    inside->add("op", op);
+    auto body = holder();
+    cell = body->add(
+        "cell",
+        fake_gate({"a", "b"}, 0, most, FakeGate::Inside{{"a", inside}}));
+    register_module("body", body);
+  }
+
+  std::shared_ptr<FakeGate> stem;
+  std::shared_ptr<FakeGate> cell;
+  std::shared_ptr<FakeGate> op;
+};
+
+TORCH_MODULE(FakeNet);
+
+}  // namespace
+
+TEST_CASE(
+    "PathSpace: finds gates depth first in registration order",
+    "[path_space]") {
+  FakeNet net;
+  const PathSpace space(net);
+  CHECK(gate_names(space) == Strings{"stem", "body.cell", "body.cell.a.op"});
+  CHECK(&space.gate(1) == net->cell.get());
+  CHECK(&space.gate("body.cell.a.op") == net->op.get());
+  CHECK(space.gate_index("stem") == 0);
+  CHECK(space.size() == 2 * (1 + (3 + 1) + 3));
+  CHECK(space.log2_size() == std::log2(16.0));
+  const auto& layout = space.layout()->gates()[2];
+  CHECK(layout.branch_names == Strings{"x", "y", "z"});
+  REQUIRE(layout.places.size() == 1);
+  CHECK((layout.places[0] == gatedpaths::GatePlace{1, 0}));
+}
+
+TEST_CASE(
+    "PathSpace: takes modules on the stack, holders and shared pointers",
+    "[path_space]") {
+  FakeNetImpl on_stack;
+  FakeNet held;
+  const auto shared = std::make_shared<FakeNetImpl>();
+  const PathSpace space(on_stack);
+  CHECK(space == PathSpace(held));
+  CHECK(space == PathSpace(*held));
+  CHECK(space == PathSpace(shared));
+  CHECK(space.hash() == PathSpace(*shared).hash());
+  CHECK_FALSE(space == PathSpace(*std::make_shared<FakeNetImpl>(1)));
+
+  space.apply(space.parse("stem=conv5;body.cell="));
+  CHECK(on_stack.stem->open_branches() == Set{1});
+  CHECK(message_of<c10::ValueError>([] {
+          PathSpace(std::shared_ptr<torch::nn::Module>());
+        }) == "PathSpace: expected a network, got a null pointer");
+}
+
+TEST_CASE("PathSpace: a network without gates has one path", "[path_space]") {
+  torch::nn::Linear linear(2, 2);
+  const PathSpace space(linear);
+  CHECK(space.num_gates() == 0);
+  CHECK(space.size() == 1);
+  CHECK(space.log2_size() == 0);
+  CHECK(space.to_string(space.current()).empty());
+  CHECK(space.parse("") == space.at(0));
+  space.apply(space.at(0));
+}
+
+TEST_CASE("PathSpace: the root can be a gate itself", "[path_space]") {
+  const auto inner = fake_gate({"x", "y"});
+  const FakeGate::Inside inside{{"b", inner}};
+  SECTION("owned") {
+    auto root = fake_gate({"a", "b"}, 1, 1, inside);
+    const PathSpace space(*root);
+    CHECK(gate_names(space) == Strings{".", "b"});
+    FakeGate* const raw = root.get();
+    root.reset();  // the space keeps it
+    space.apply(space.parse(".=b;b=y"));
+    CHECK(raw->open_branches() == Set{1});
+    CHECK(space.to_string(space.current()) == ".=b;b=y");
+  }
+  SECTION("on the stack") {
+    FakeGate root({"a", "b"}, 1, 1, inside);
+    const PathSpace space(root);
+    CHECK(gate_names(space) == Strings{".", "b"});
+    space.apply(space.at(2));
+    CHECK(space.current() == space.at(2));
+    CHECK(root.open_branches() == Set{1});
+  }
+}
+
+TEST_CASE(
+    "PathSpace: a gate inside a closed branch is not part of the path",
+    "[path_space]") {
+  FakeNet net;
+  const PathSpace space(net);
+  net->cell->set_open({"b"});
+  net->op->set_open({0});
+  const Path path = space.current();
+  CHECK(space.to_string(path) == "stem=conv3;body.cell=b");
+  net->op->set_open({2});
+  CHECK(space.current() == path);
+  net->cell->set_open({"a"});
+  CHECK(
+      space.to_string(space.current()) ==
+      "stem=conv3;body.cell=a;body.cell.a.op=z");
+
+  space.apply(path);
+  CHECK(net->op->open_branches() == Set{2});  // left as it was
+  CHECK(space.current() == path);
+}
+
+TEST_CASE("PathSpace: what is applied is current", "[path_space]") {
+  FakeNet net;
+  const PathSpace space(net);
+  for (uint64_t i = 0; i < space.size(); ++i) {
+    const Path path = space.at(i);
+    space.apply(path);
+    CHECK(space.current() == path);
+    CHECK(space.parse(space.to_string(path)) == path);
+  }
+}
+
+TEST_CASE(
+    "PathSpace: paths move between networks built alike", "[path_space]") {
+  FakeNet one;
+  FakeNet other;
+  const PathSpace space(one);
+  const PathSpace other_space(other);
+  other_space.apply(space.parse("stem=conv5;body.cell=a+b;body.cell.a.op=y"));
+  CHECK(other->op->open_branches() == Set{1});
+  CHECK(other->cell->open_branches() == Set{0, 1});
+}
+
+TEST_CASE(
+    "PathSpace: a path of another space changes nothing",
+    "[path_space][error]") {
+  FakeNet net;
+  auto other = std::make_shared<FakeNetImpl>(1);
+  const PathSpace space(net);
+  const PathSpace other_space(*other);
+  const Path before = space.current();
+  const auto hex = [](uint64_t number) {
+    std::ostringstream stream;
+    stream << "0x" << std::hex << std::setw(16) << std::setfill('0') << number;
+    return stream.str();
+  };
+  CHECK(
+      message_of<c10::ValueError>([&] {
+        space.apply(other_space.parse("stem=conv5;body.cell="));
+      }) == "PathSpace::apply: expected a path of space " + hex(space.hash()) +
+                ", got one of space " + hex(other_space.hash()));
+  CHECK(
+      message_of<c10::ValueError>([&] { space.apply(Path()); }) ==
+      "PathSpace::apply: expected a path of space " + hex(space.hash()) +
+          ", got one of space 0x0000000000000000");
+  CHECK(space.current() == before);
+  CHECK_THROWS_AS(space.gate(3), c10::IndexError);
+  CHECK_THROWS_AS(space.gate("op"), c10::IndexError);
+}
+
+TEST_CASE(
+    "PathSpace: what stands beside the branches is not inside one",
+    "[path_space]") {
+  auto gate = fake_gate({"a", "b"}, 0, 1);
+  auto head = holder();
+  head->add("choice", fake_gate({"x", "y"}));
+  gate->add_head(head);
+  auto net = holder();
+  net->add("gate", gate);
+  const PathSpace space(*net);
+  CHECK(gate_names(space) == Strings{"gate", "gate.head.choice"});
+  CHECK(space.layout()->gate(1).places.empty());
+  CHECK(space.size() == 3 * 2);
+  CHECK_NOTHROW(space.parse("gate=;gate.head.choice=y"));
+}
+
+TEST_CASE(
+    "PathSpace: a shared gate is one gate with several places",
+    "[path_space]") {
+  const auto shared = fake_gate({"x", "y"});
+  auto net = holder();
+  SECTION("in branches of two gates") {
+    // Found inside the first gate, but reached from a later one too: it comes
+    // after both.
+    net->add(
+        "first", fake_gate({"a", "b"}, 1, 1, FakeGate::Inside{{"a", shared}}));
+    net->add(
+        "second", fake_gate({"a", "b"}, 1, 1, FakeGate::Inside{{"b", shared}}));
+    const PathSpace space(*net);
+    CHECK(gate_names(space) == Strings{"first", "second", "first.a"});
+    CHECK_THROWS_AS(space.size(), c10::ValueError);
+    CHECK_NOTHROW(space.parse("first=a;second=b;first.a=x"));
+    CHECK_NOTHROW(space.parse("first=b;second=b;first.a=x"));
+    CHECK_NOTHROW(space.parse("first=b;second=a"));
+    CHECK_THROWS_AS(space.parse("first=b;second=a;first.a=x"), c10::ValueError);
+
+    // A sampler sets it wherever it is reached.
+    const gatedpaths::UniformSampler sampler(space, 1);
+    for (uint64_t step = 0; step < 100; ++step) {
+      space.apply(sampler.at(step));
+      CHECK(space.current() == sampler.at(step));
+    }
+  }
+  SECTION("in two branches of one gate") {
+    net->add(
+        "gate",
+        fake_gate(
+            {"a", "b", "c"},
+            1,
+            1,
+            FakeGate::Inside{{"a", shared}, {"c", shared}}));
+    const PathSpace space(*net);
+    CHECK(gate_names(space) == Strings{"gate", "gate.a"});
+    CHECK_NOTHROW(space.parse("gate=c;gate.a=y"));
+    CHECK_THROWS_AS(space.parse("gate=b;gate.a=y"), c10::ValueError);
+  }
+  SECTION("in a branch and outside of all: always reached") {
+    net->add(
+        "gate", fake_gate({"a", "b"}, 1, 1, FakeGate::Inside{{"a", shared}}));
+    net->add("again", shared);
+    const PathSpace space(*net);
+    CHECK(space.size() == 4);
+    CHECK_NOTHROW(space.parse("gate=b;gate.a=y"));
+  }
+}
+
+TEST_CASE("PathSpace: names with delimiters survive the text", "[path_space]") {
+  auto net = holder();
+  net->add("a=b;c", fake_gate({"x+y", "\\"}, 0, 2));
+  const PathSpace space(*net);
+  for (uint64_t i = 0; i < space.size(); ++i) {
+    CHECK(space.parse(space.to_string(space.at(i))) == space.at(i));
+  }
+  CHECK(space.to_string(space.at(3)) == "a\\=b\\;c=x\\+y+\\\\");
+}
+
+TEST_CASE(
+    "PathSpace: a gate that draws by itself draws after an applied path",
+    "[path_space]") {
+  auto gate = fake_gate({"a", "b", "c", "d"});
+  const PathSpace space(*gate);
+  gate->draw_each_forward(3);
+  gate->forward();
+  const Path drawn = space.current();
+  CHECK(drawn.open_branches(0) == gate->open_branches());
+  space.apply(space.at(2));
+  CHECK(gate->open_branches() == Set{2});
+  gate->eval();
+  gate->forward();
+  CHECK(space.current() == space.at(2));
+}
