@@ -78,8 +78,9 @@ class GATEDPATHS_EXPORT AnyBranch {
         typed,
         "AnyBranch::get: expected a ",
         c10::demangle(typeid(Impl).name()),
-        ", got a ",
-        module_ ? c10::demangle(typeid(*module_).name()) : "empty branch");
+        ", got ",
+        module_ ? "a " + c10::demangle(typeid(*module_).name())
+                : "an empty branch");
     return typed;
   }
 
