@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/detail/branch_list.hpp>
+#include "branch_list.hpp"
 
 #include <gatedpaths/detail/clone_module.hpp>
 #include <gatedpaths/detail/no_trace.hpp>
@@ -81,7 +81,8 @@ at::Tensor BranchList::run_open(
     int64_t index, const at::Tensor& input, OutputEntry& entry) const {
   const NamedBranch<>& branch = (*this)[index];
   if (!entry.specs[static_cast<size_t>(index)]) {
-    check_device(gate_kind_, index, branch.name, *branch.branch.ptr(), input);
+    check_device(
+        gate_kind_, index, branch.name, *branch.branch.ptr(), input.device());
   }
   at::Tensor output = branch.branch.forward(input);
   remember(index, output, entry, batch_of(input));
@@ -113,12 +114,35 @@ const OutputSpec& BranchList::closed(
     return FlatOutput{{(*this)[index].branch.forward(input)}, {}};
   };
   auto& known = entry.specs[static_cast<size_t>(index)];
-  const bool was_known = known && known->holds_for(batch);
+  if ((known && known->holds_for(batch)) ||
+      (branch.shape.is_like_open_sibling() && branch.open_sibling != nullptr)) {
+    return closed_spec(branch, entry, batch, probe);
+  }
+  check_device(
+      gate_kind_, index, branch.name, branch.module, entry.input.device);
   const OutputSpec& spec = closed_spec(branch, entry, batch, probe);
-  if (!was_known) {
+  try {
     check_fits(index, spec, entry, batch);
+  } catch (...) {
+    known.reset();  // or the next forward would take it for checked
+    throw;
   }
   return spec;
+}
+
+int64_t BranchList::best_known(const OutputEntry& entry, int64_t batch) const {
+  for (int64_t i = 0; i < size(); ++i) {
+    const auto& spec = entry.specs[static_cast<size_t>(i)];
+    if (spec && spec->holds_for(batch)) {
+      return i;
+    }
+  }
+  for (int64_t i = 0; i < size(); ++i) {
+    if (shape_of(i).has_sizes()) {
+      return i;
+    }
+  }
+  return 0;
 }
 
 std::shared_ptr<BranchList> BranchList::clone(
@@ -157,16 +181,16 @@ void BranchList::remember(
     const at::Tensor& output,
     OutputEntry& entry,
     int64_t batch) const {
-  auto& known = entry.specs[static_cast<size_t>(index)];
-  if (known && describes(*known, output, batch)) {
-    return;
-  }
   TORCH_CHECK_VALUE(
       output.defined(),
       gate_kind_,
       "::forward: expected ",
       branch_text(index, (*this)[index].name),
       " to return a tensor, got an undefined one");
+  auto& known = entry.specs[static_cast<size_t>(index)];
+  if (known && describes(*known, output, batch)) {
+    return;
+  }
   OutputSpec spec = spec_of_returned({{output}, {}}, batch);
   check_declared(closed_branch(index), entry.input, spec, batch);
   check_fits(index, spec, entry, batch);
@@ -179,6 +203,17 @@ void BranchList::check_fits(
     const OutputSpec& spec,
     const OutputEntry& entry,
     int64_t batch) const {
+  TORCH_CHECK_VALUE(
+      has_concat_dim(spec.tensors.front()),
+      gate_kind_,
+      "::forward: expected outputs with a dim=",
+      concat_dim_.value_or(0),
+      ", but ",
+      branch_text(index, (*this)[index].name),
+      " ",
+      source_text(spec.source),
+      " ",
+      spec.tensors.front().text(batch));
   for (int64_t other = 0; other < size(); ++other) {
     const auto& sibling = entry.specs[static_cast<size_t>(other)];
     if (other == index || !sibling || !sibling->holds_for(batch)) {
@@ -221,19 +256,19 @@ void BranchList::check_fits(
   }
 }
 
+bool BranchList::has_concat_dim(const TensorSpec& spec) const {
+  const auto dims = static_cast<int64_t>(spec.sizes.size());
+  return !concat_dim_ || (-dims <= *concat_dim_ && *concat_dim_ < dims);
+}
+
 bool BranchList::fit(
     const TensorSpec& a, const TensorSpec& b, int64_t batch) const {
   if (a.sizes.size() != b.sizes.size()) {
     return false;
   }
   const auto dims = static_cast<int64_t>(a.sizes.size());
-  int64_t free_dim = -1;
-  if (concat_dim_) {
-    if (*concat_dim_ < -dims || *concat_dim_ >= dims) {
-      return false;
-    }
-    free_dim = c10::maybe_wrap_dim(*concat_dim_, dims);
-  }
+  const int64_t free_dim =
+      concat_dim_ ? c10::maybe_wrap_dim(*concat_dim_, dims) : -1;
   for (int64_t d = 0; d < dims; ++d) {
     const auto at = static_cast<size_t>(d);
     if (d != free_dim && a.sizes[at].at(batch) != b.sizes[at].at(batch)) {

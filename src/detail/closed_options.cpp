@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/detail/closed_options.hpp>
+#include "closed_options.hpp"
 
 #include <c10/util/Exception.h>
 

@@ -37,7 +37,7 @@ void collect_modes(
 
 // The engine itself is copied: get_state() and set_state() go through a tensor
 // and are many times slower.
-struct NoTrace::CpuStream {
+struct RandomStreams::CpuStream {
   explicit CpuStream(at::CPUGeneratorImpl* source) : generator(source) {
     const std::scoped_lock lock(generator->mutex_);
     engine = generator->engine();
@@ -58,9 +58,28 @@ struct NoTrace::CpuStream {
   std::optional<double> next_double;
 };
 
+RandomStreams::RandomStreams(at::Device device)
+    : cpu_stream_(
+          std::make_unique<CpuStream>(at::globalContext()
+                                          .defaultGenerator(at::kCPU)
+                                          .get<at::CPUGeneratorImpl>())) {
+  if (device.type() != at::kCPU && device.type() != at::kMeta) {
+    device_generator_ = at::globalContext().defaultGenerator(device);
+    device_stream_ = device_generator_->get_state();
+  }
+}
+
+RandomStreams::~RandomStreams() {
+  if (device_generator_) {
+    device_generator_->set_state(device_stream_);
+  }
+  cpu_stream_->restore();
+}
+
 NoTrace::NoTrace(
     const torch::nn::Module& module, at::Device device, bool track_statistics)
-    : autocast_cache_(at::autocast::is_autocast_cache_enabled()) {
+    : streams_(device),
+      autocast_cache_(at::autocast::is_autocast_cache_enabled()) {
   if (!track_statistics) {
     collect_buffers(module, buffers_);
     const c10::InferenceMode normal_tensors(false);
@@ -71,23 +90,12 @@ NoTrace::NoTrace(
       live.set_data(kept.clone());
     }
   }
-  cpu_stream_ = std::make_unique<CpuStream>(at::globalContext()
-                                                .defaultGenerator(at::kCPU)
-                                                .get<at::CPUGeneratorImpl>());
-  if (device.type() != at::kCPU && device.type() != at::kMeta) {
-    device_generator_ = at::globalContext().defaultGenerator(device);
-    device_stream_ = device_generator_->get_state();
-  }
   // A weight that is cast without a graph must not be found by an open forward.
   at::autocast::set_autocast_cache_enabled(false);
 }
 
 NoTrace::~NoTrace() {
   at::autocast::set_autocast_cache_enabled(autocast_cache_);
-  if (device_generator_) {
-    device_generator_->set_state(device_stream_);
-  }
-  cpu_stream_->restore();
   for (auto& [live, kept] : buffers_) {
     live.set_data(kept);
   }

@@ -364,7 +364,7 @@ void check_device(
     int64_t index,
     std::string_view name,
     const torch::nn::Module& module,
-    const at::Tensor& input) {
+    at::Device device) {
   const auto parameters = module.parameters();
   const auto elsewhere = std::find_if(
       parameters.begin(), parameters.end(), [](const at::Tensor& parameter) {
@@ -372,7 +372,7 @@ void check_device(
       });
   if (elsewhere == parameters.end() ||
       std::any_of(elsewhere, parameters.end(), [&](const at::Tensor& p) {
-        return p.defined() && p.device() == input.device();
+        return p.defined() && p.device() == device;
       })) {
     return;
   }
@@ -384,7 +384,7 @@ void check_device(
       ", where ",
       branch_text(index, name),
       " has its parameters, got one on ",
-      input.device());
+      device);
 }
 
 }  // namespace gatedpaths::detail

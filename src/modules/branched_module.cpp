@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/modules/branched_module.hpp>
 
-#include <gatedpaths/detail/branch_list.hpp>
-#include <gatedpaths/detail/closed_options.hpp>
+#include "../detail/branch_list.hpp"
+#include "../detail/closed_options.hpp"
 
 #include <c10/util/Exception.h>
 
@@ -69,10 +69,10 @@ const AnyBranch& BranchedModule::any_branch(int64_t index) const {
 }
 
 detail::BranchOutputs BranchedModule::run_branches(const torch::Tensor& input) {
-  begin_forward(is_training());
   detail::BranchOutputs outputs;
   outputs.entry = branches_->entry(input);
   outputs.batch = input.dim() == 0 ? -1 : input.size(0);
+  begin_forward(is_training());  // an input that is refused costs no draw
   const auto hold = [&](int64_t index, torch::Tensor value) {
     outputs.positions.push_back(index);
     outputs.values.push_back(std::move(value));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/modules/choice_block.hpp>
 
-#include <gatedpaths/detail/branch_list.hpp>
+#include "../detail/branch_list.hpp"
 
 #include <ostream>
 #include <utility>
@@ -26,7 +26,9 @@ ChoiceBlockBase::ChoiceBlockBase(
 torch::Tensor ChoiceBlockBase::forward(const torch::Tensor& input) {
   const auto outputs = run_branches(input);
   if (outputs.values.empty()) {
-    const auto& spec = branches()->closed(0, *outputs.entry, outputs.batch, -1);
+    const auto index = branches()->best_known(*outputs.entry, outputs.batch);
+    const auto& spec =
+        branches()->closed(index, *outputs.entry, outputs.batch, -1);
     return spec.tensors.front().zeros(outputs.batch);
   }
   torch::Tensor sum = outputs.values.front();

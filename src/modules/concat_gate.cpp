@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/modules/concat_gate.hpp>
 
-#include <gatedpaths/detail/branch_list.hpp>
+#include "../detail/branch_list.hpp"
 
 #include <ostream>
 #include <utility>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/modules/gated_branch.hpp>
 
-#include <gatedpaths/detail/closed_options.hpp>
+#include "../detail/closed_options.hpp"
 
 #include <c10/util/Exception.h>
 
@@ -75,7 +75,7 @@ std::shared_ptr<detail::OutputEntry> GatedBranchBase::entry(
 }
 
 void GatedBranchBase::check_input(const torch::Tensor& input) const {
-  detail::check_device(gate_kind(), 0, kBranchName, *module_, input);
+  detail::check_device(gate_kind(), 0, kBranchName, *module_, input.device());
 }
 
 void GatedBranchBase::remember(

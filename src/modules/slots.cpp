@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/modules/slots.hpp>
 
-#include <gatedpaths/detail/branch_list.hpp>
 #include <gatedpaths/modules/branched_module.hpp>
 
+#include "../detail/branch_list.hpp"
+
 #include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/WrapDimMinimal.h>
 #include <c10/util/Exception.h>
 
@@ -97,20 +100,95 @@ at::Tensor Slots::dense() const {
       parts.push_back(
           values_[static_cast<size_t>(next_held - positions_.begin())]);
       ++next_held;
-      continue;
-    }
-    const auto& spec =
-        branches_->closed(slot, *entry_, batch_, open_sibling).tensors.front();
-    const auto dims = static_cast<int64_t>(spec.sizes.size());
-    const auto dim = static_cast<size_t>(c10::maybe_wrap_dim(dim_, dims));
-    if (!run.extend(spec, dim, batch_)) {
-      run.flush(parts, batch_);
-      run.extend(spec, dim, batch_);
+    } else if (functions_.empty()) {
+      const auto& spec = branches_->closed(slot, *entry_, batch_, open_sibling)
+                             .tensors.front();
+      const auto dims = static_cast<int64_t>(spec.sizes.size());
+      const auto dim = static_cast<size_t>(c10::maybe_wrap_dim(dim_, dims));
+      if (!run.extend(spec, dim, batch_)) {
+        run.flush(parts, batch_);
+        run.extend(spec, dim, batch_);
+      }
+    } else {
+      parts.push_back(empty_value(slot, open_sibling));
     }
   }
   run.flush(parts, batch_);
   return parts.size() == 1 ? parts.front()
                            : at::cat(c10::ArrayRef<at::Tensor>(parts), dim_);
+}
+
+Slots Slots::flatten() const {
+  // Kept beyond this object's life.
+  const auto check_dim = [dim = dim_](int64_t dims) {
+    TORCH_CHECK_VALUE(
+        dims >= 2 && c10::maybe_wrap_dim(dim, dims) == 1,
+        "Slots::flatten: expected slots that are concatenated along dim 1, so "
+        "that their features lie side by side, got slots of ",
+        dims,
+        " dims along dim ",
+        dim);
+  };
+  Slots flat = *this;
+  flat.dim_ = 1;
+  for (auto& value : flat.values_) {
+    check_dim(value.dim());
+    value = value.flatten(1);
+  }
+  const auto apply = [check_dim](const at::Tensor& value) {
+    check_dim(value.dim());
+    return value.flatten(1);
+  };
+  flat.functions_.push_back({apply, apply});
+  return flat;
+}
+
+Slots Slots::map_values(detail::SlotFunction function, NonZero non_zero) const {
+  Slots mapped = *this;
+  if (non_zero == NonZero::kRefuse && !values_.empty()) {
+    auto sizes = values_.front().sizes().vec();
+    if (!sizes.empty()) {
+      sizes.front() = 1;
+    }
+    const auto image = function.apply_without_trace(
+        at::zeros(sizes, values_.front().options()));
+    const auto left = image.count_nonzero().item<int64_t>();
+    TORCH_CHECK_VALUE(
+        left == 0,
+        "Slots::map: expected a function that leaves zeros zero, so that empty "
+        "slots may stay empty, got one that makes ",
+        left,
+        " of ",
+        image.numel(),
+        " zeros into something else, such as ",
+        image.flatten()[image.flatten().nonzero()[0].item<int64_t>()]
+            .item<double>(),
+        "; use NonZero::kAllow where that is wanted");
+  }
+  for (auto& value : mapped.values_) {
+    auto image = function.apply(value);
+    TORCH_CHECK_VALUE(
+        value.dim() == 0 || (image.dim() > 0 && image.size(0) == value.size(0)),
+        "Slots::map: expected a function that keeps the ",
+        value.dim() == 0 ? 1 : value.size(0),
+        " samples of ",
+        value.sizes(),
+        ", got ",
+        image.sizes());
+    value = std::move(image);
+  }
+  mapped.functions_.push_back(std::move(function));
+  return mapped;
+}
+
+at::Tensor Slots::empty_value(int64_t slot, int64_t open_sibling) const {
+  at::Tensor value = branches_->closed(slot, *entry_, batch_, open_sibling)
+                         .tensors.front()
+                         .zeros(batch_);
+  for (const auto& function : functions_) {
+    value = at::zeros_like(function.apply_without_trace(value));
+  }
+  return value;
 }
 
 void Slots::check_index(const char* method, int64_t index) const {

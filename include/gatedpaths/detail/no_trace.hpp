@@ -14,6 +14,23 @@
 
 namespace gatedpaths::detail {
 
+/// Puts the random streams of the CPU and `device` back, when it ends, to where
+/// they stood.
+class GATEDPATHS_EXPORT RandomStreams {
+ public:
+  explicit RandomStreams(at::Device device);
+  ~RandomStreams();
+  RandomStreams(const RandomStreams&) = delete;
+  RandomStreams& operator=(const RandomStreams&) = delete;
+
+ private:
+  struct CpuStream;
+
+  std::unique_ptr<CpuStream> cpu_stream_;
+  std::optional<at::Generator> device_generator_;
+  at::Tensor device_stream_;
+};
+
 /// While it lives, forwards of `module` leave nothing behind: no graph, no
 /// change of its buffers, none of the random streams of the CPU and `device`,
 /// no entry in autocast's cache.
@@ -31,14 +48,10 @@ class GATEDPATHS_EXPORT NoTrace {
   NoTrace& operator=(const NoTrace&) = delete;
 
  private:
-  struct CpuStream;
-
   at::NoGradGuard no_grad_;
+  RandomStreams streams_;
   bool autocast_cache_;
   std::vector<std::pair<at::Tensor, at::Tensor>> buffers_;  // live, kept
-  std::unique_ptr<CpuStream> cpu_stream_;
-  std::optional<at::Generator> device_generator_;
-  at::Tensor device_stream_;
 };
 
 /// While it lives, `module` and all below it are in eval mode; afterwards each

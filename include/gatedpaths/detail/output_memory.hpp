@@ -114,6 +114,6 @@ GATEDPATHS_EXPORT void check_device(
     int64_t index,
     std::string_view name,
     const torch::nn::Module& module,
-    const at::Tensor& input);
+    at::Device device);
 
 }  // namespace gatedpaths::detail

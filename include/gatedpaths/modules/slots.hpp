@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/detail/child.hpp>
+#include <gatedpaths/detail/no_trace.hpp>
 #include <gatedpaths/export.hpp>
+#include <gatedpaths/modules/any_branch.hpp>
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/SmallVector.h>
 
+#include <concepts>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace gatedpaths {
@@ -16,7 +23,21 @@ namespace detail {
 class BranchList;
 struct BranchOutputs;
 struct OutputEntry;
+
+/// One function of `Slots::map`, kept for `dense()`.
+struct SlotFunction {
+  std::function<at::Tensor(const at::Tensor&)> apply;
+  /// The same, leaving no graph and no other trace.
+  std::function<at::Tensor(const at::Tensor&)> apply_without_trace;
+};
+
 }  // namespace detail
+
+/// What `Slots::map` does with a function that makes zeros into something else.
+enum class NonZero {
+  kRefuse,  ///< An error: the dense form would give another result.
+  kAllow,   ///< The empty slots stay zeros all the same.
+};
 
 /// The outputs of a `ConcatGate`'s open branches with their positions in the
 /// concatenation; nothing stands in for the closed ones.
@@ -78,8 +99,63 @@ class GATEDPATHS_EXPORT Slots {
   /// `OutputShape`), or does not fit the others.
   at::Tensor dense() const;
 
+  /// The slots as one row of features a sample: each value `[N, C_i, ...]`
+  /// becomes `[N, C_i * ...]`, so that `flatten().dense()` equals
+  /// `dense().flatten(1)`.
+  ///
+  /// Throws: `c10::ValueError` where the slots are not concatenated along dim
+  /// 1, so that their features do not lie side by side.
+  Slots flatten() const;
+
+  /// Applies a function or a module to each value; the empty slots stay empty.
+  /// For what leaves zeros zero: relu, pooling, dropout.
+  ///
+  /// Whether it does is tried in each call on one sample of zeros, without a
+  /// trace. (`SlotMap` tries it once only.)
+  ///
+  /// Throws: `c10::ValueError` where `function` makes zeros into something else
+  /// and `non_zero` does not allow it, or gives another number of samples.
+  ///
+  /// Example: `slots.map([](const auto& x) { return x.relu(); })`.
+  template <class F>
+    requires std::invocable<const F&, const at::Tensor&> ||
+             detail::is_module_like<F> || std::same_as<F, AnyBranch>
+  Slots map(F function, NonZero non_zero = NonZero::kRefuse) const {
+    return map_values(slot_function(std::move(function)), non_zero);
+  }
+
  private:
   friend class ConcatGateBase;
+  friend class SlotLinearImpl;
+  template <size_t D>
+  friend class SlotConvImpl;
+  template <size_t D>
+  friend class SlotBatchNormImpl;
+
+  template <class F>
+  static detail::SlotFunction slot_function(F function) {
+    if constexpr (detail::is_module_like<F> || std::is_same_v<F, AnyBranch>) {
+      const AnyBranch module(std::move(function));
+      const auto apply = [module](const at::Tensor& value) {
+        return module.forward(value);
+      };
+      return {apply, [module](const at::Tensor& value) {
+                const detail::NoTrace no_trace(*module.ptr(), value.device());
+                return module.forward(value);
+              }};
+    } else {
+      return {function, [function](const at::Tensor& value) -> at::Tensor {
+                const at::NoGradGuard no_grad;
+                const detail::RandomStreams streams(value.device());
+                return function(value);
+              }};
+    }
+  }
+
+  Slots map_values(detail::SlotFunction function, NonZero non_zero) const;
+
+  /// Zeros in place of an empty slot.
+  at::Tensor empty_value(int64_t slot, int64_t open_sibling) const;
 
   Slots(
       std::shared_ptr<detail::BranchList> branches,
@@ -94,6 +170,7 @@ class GATEDPATHS_EXPORT Slots {
   int64_t batch_;
   c10::SmallVector<int64_t, 4> positions_;
   c10::SmallVector<at::Tensor, 4> values_;
+  std::vector<detail::SlotFunction> functions_;
 };
 
 }  // namespace gatedpaths

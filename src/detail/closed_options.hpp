@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <gatedpaths/export.hpp>
 #include <gatedpaths/modules/skip.hpp>
 
 #include <string_view>
@@ -9,7 +8,7 @@
 namespace gatedpaths::detail {
 
 /// Throws where options ask for what a branch that does not run cannot give.
-GATEDPATHS_EXPORT void check_closed_options(
+void check_closed_options(
     std::string_view gate_kind,
     Skip skip,
     ClosedValue closed_value,

@@ -17,7 +17,7 @@ namespace gatedpaths::detail {
 
 /// The branches of one gate on one input: runs them, remembers what they
 /// return, and holds their shapes against each other.
-class GATEDPATHS_EXPORT BranchList {
+class BranchList {
  public:
   /// `concat_dim`: the dim along which outputs may differ; without it all must
   /// have one shape.
@@ -61,6 +61,10 @@ class GATEDPATHS_EXPORT BranchList {
       int64_t batch,
       int64_t open_sibling) const;
 
+  /// A branch whose output's shape is known, else one for which it is declared,
+  /// else the first.
+  int64_t best_known(const OutputEntry& entry, int64_t batch) const;
+
   void clear_memory() noexcept { memory_.clear(); }
 
   /// Deep copies; branches that share a module go on sharing its copy.
@@ -80,6 +84,7 @@ class GATEDPATHS_EXPORT BranchList {
       const OutputSpec& spec,
       const OutputEntry& entry,
       int64_t batch) const;
+  bool has_concat_dim(const TensorSpec& spec) const;
   bool fit(const TensorSpec& a, const TensorSpec& b, int64_t batch) const;
 
   std::string gate_kind_;

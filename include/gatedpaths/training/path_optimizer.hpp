@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/export.hpp>
+#include <gatedpaths/modules/slot_consumer.hpp>
+#include <gatedpaths/paths/path.hpp>
+#include <gatedpaths/paths/path_space.hpp>
+
+#include <torch/nn/module.h>
+#include <torch/optim/optimizer.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace gatedpaths {
+
+/// The bookkeeping of a training step in time of what is open: applies a path,
+/// clears gradients and steps an optimizer, and looks only at the parameters
+/// that are open now or were since the last clearing.
+///
+/// An optimizer's own `zero_grad()` and `step()`, and `Module::parameters()`,
+/// walk over every parameter of the network, closed or not. Optimizers keep
+/// their state for each parameter, so a step can be given the open ones alone:
+/// for the time of the step each parameter group holds just those. The result
+/// is bit for bit that of the optimizer's own step, since closed parameters
+/// have no gradient and are skipped there.
+///
+/// Works for every optimizer that treats each parameter by itself, LibTorch's
+/// or yours; nested gates; parameters shared between branches; several
+/// parameter groups; clipping (`parameters()`); and accumulation over several
+/// paths before one step, whose gradients are all kept. Parameters of the
+/// optimizer that are not in the network are always stepped.
+///
+/// Apply paths through this object: it has to see each one. Where modules draw
+/// by themselves, call `remember()` after each forward that another one follows
+/// before the next `step()`.
+///
+/// It keeps the network alive, and refers to the optimizer.
+///
+/// Throws, when made: `c10::ValueError` for an optimizer that does not treat
+/// each parameter by itself (`LBFGS`).
+///
+/// Example:
+/// ```
+/// PathSpace space(net);
+/// PathOptimizer steps(net.ptr(), space, sgd);
+/// for (auto& batch : *loader) {
+///   steps.apply(sampler.next());
+///   steps.zero_grad();
+///   loss(net->forward(batch.data), batch.target).backward();
+///   torch::nn::utils::clip_grad_norm_(steps.parameters(), 1.0);
+///   steps.step();
+/// }
+/// ```
+class GATEDPATHS_EXPORT PathOptimizer {
+ public:
+  /// `space` must be that of `root`.
+  PathOptimizer(
+      std::shared_ptr<torch::nn::Module> root,
+      PathSpace space,
+      torch::optim::Optimizer& optimizer);
+
+  /// Applies `path`, as `PathSpace::apply` does; what was open before is still
+  /// cleared and stepped.
+  void apply(const Path& path);
+
+  /// Makes the gradients of all that was open since the last call undefined.
+  void zero_grad();
+
+  /// The parameters that may have a gradient: of what is open now, of what was
+  /// since the last `zero_grad()`, and of what stands outside of every gate.
+  std::vector<torch::Tensor> parameters();
+
+  /// One step of the optimizer on these parameters. A closure is run once,
+  /// before the step; its loss is returned.
+  torch::Tensor step(torch::optim::Optimizer::LossClosure closure = nullptr);
+
+  /// Remembers what is open now, as `apply` does of what was.
+  void remember();
+
+ private:
+  struct Entry {
+    torch::Tensor parameter;
+    size_t number;  // the same for the same parameter
+    int64_t group;  // of the optimizer; -1 for none
+  };
+  // The parameters that are open together: of one branch, or one slot.
+  struct Unit {
+    std::vector<Entry> entries;
+    bool used = false;
+  };
+  struct Consumer {
+    SlotConsumer* layer;
+    size_t first_unit;
+  };
+  class Builder;
+
+  void use(size_t unit);
+
+  template <class Visit>
+  void for_each_used(Visit visit);
+
+  std::shared_ptr<torch::nn::Module> root_;
+  PathSpace space_;
+  torch::optim::Optimizer& optimizer_;
+  std::vector<Unit> units_;          // 0: outside of every gate
+  std::vector<size_t> first_units_;  // of each gate
+  std::vector<Consumer> consumers_;
+  std::vector<size_t> used_;
+  std::vector<uint64_t> seen_;  // by number: the last walk that met it
+  uint64_t walk_ = 0;
+  std::vector<std::vector<torch::Tensor>> open_groups_;
+};
+
+}  // namespace gatedpaths
