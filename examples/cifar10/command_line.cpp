@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+#include "command_line.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <regex>
+#include <system_error>
+#include <utility>
+
+namespace cifar10 {
+namespace {
+
+using Check = std::function<std::string(const std::string&)>;
+
+template <typename Number>
+std::optional<Number> read_number(const std::string& text) {
+  Number number{};
+  const auto* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && stop == end ? std::optional(number)
+                                             : std::nullopt;
+}
+
+Check whole_number(std::int64_t least) {
+  return [least](const std::string& text) -> std::string {
+    const auto number = read_number<std::int64_t>(text);
+    return number && *number >= least
+               ? ""
+               : fmt::format(
+                     "expected a whole number of at least {}, got '{}'",
+                     least,
+                     text);
+  };
+}
+
+/// `wanted` says in words what `good` accepts.
+Check number(std::string wanted, std::function<bool(double)> good) {
+  return [wanted = std::move(wanted),
+          good = std::move(good)](const std::string& text) -> std::string {
+    const auto value = read_number<double>(text);
+    return value && std::isfinite(*value) && good(*value)
+               ? ""
+               : fmt::format("expected a number {}, got '{}'", wanted, text);
+  };
+}
+
+std::string check_device(const std::string& text) {
+  static const std::regex pattern("cpu|cuda(:[0-9]{1,2})?");
+  return std::regex_match(text, pattern)
+             ? ""
+             : fmt::format(
+                   "expected cpu, cuda or cuda:<index>, got '{}'", text);
+}
+
+std::string check_skip(const std::string& text) {
+  return text == "zero-fill" || text == "no-grad"
+             ? ""
+             : fmt::format("expected zero-fill or no-grad, got '{}'", text);
+}
+
+/// Puts the default in brackets behind the description, and leaves out which
+/// flags need or exclude which: the descriptions say it.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const auto type = option->get_type_name();
+    return type.empty() ? "" : " " + type;
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    const auto preset = option->get_default_str();
+    const auto* gap = preset.size() > 20 ? "\n" : " ";
+    return option->get_description() +
+           (preset.empty() ? "" : fmt::format("{}[{}]", gap, preset));
+  }
+};
+
+void add_data_flags(CLI::App& app, DataRequest& data) {
+  auto* folder = app.add_option(
+      "--data",
+      data.folder,
+      "Folder with the CIFAR-10 binary files, or with\n"
+      "their folder cifar-10-batches-bin");
+  folder->type_name("DIR")->group("Data");
+  auto* download = app.add_flag(
+      "--download",
+      data.download,
+      "Get the official archive (170 MB) first; later\n"
+      "runs find it. Without --data and any download,\n"
+      "the images are a generated stand-in");
+  download->group("Data")->excludes(folder);
+  app.add_option("--download-url", data.archive.url, "Where to get it from")
+      ->type_name("URL")
+      ->group("Data")
+      ->needs(download)
+      ->capture_default_str();
+  app.add_option("--download-md5", data.archive.md5, "Its checksum")
+      ->type_name("MD5")
+      ->group("Data")
+      ->needs(download)
+      ->capture_default_str();
+  app.add_option(
+         "--limit",
+         data.limit,
+         "Use only the first N images of each set; 0: all")
+      ->type_name("N")
+      ->group("Data")
+      ->check(whole_number(0))
+      ->capture_default_str();
+}
+
+void add_net_flags(CLI::App& app, Options& options) {
+  app.add_option(
+         "--paths", options.paths, "Parallel paths; one is open in each step")
+      ->type_name("N")
+      ->group("Net")
+      ->check(whole_number(1))
+      ->capture_default_str();
+  app.add_option(
+         "--width", options.width, "Channels of each path: 3 -> 6 W -> 16 W")
+      ->type_name("W")
+      ->group("Net")
+      ->check(whole_number(1))
+      ->capture_default_str();
+  app.add_option_function<std::string>(
+         "--skip",
+         [&options](const std::string& text) {
+           options.skip = text == "zero-fill" ? gatedpaths::Skip::kZeroFill
+                                              : gatedpaths::Skip::kNoGrad;
+         },
+         "What a closed path does: zero-fill does not run\n"
+         "it; no-grad runs it without a graph")
+      ->type_name("zero-fill|no-grad")
+      ->group("Net")
+      ->check(check_skip)
+      ->default_str("zero-fill");
+}
+
+void add_training_flags(CLI::App& app, Options& options) {
+  const auto add = [&app](
+                       const char* name,
+                       auto& value,
+                       const char* type,
+                       const Check& check,
+                       const char* description) {
+    app.add_option(name, value, description)
+        ->type_name(type)
+        ->group("Training")
+        ->check(check)
+        ->capture_default_str();
+  };
+  add("--epochs",
+      options.epochs,
+      "N",
+      whole_number(1),
+      "Passes over the training set");
+  add("--batch-size",
+      options.batch_size,
+      "N",
+      whole_number(1),
+      "Images in a step");
+  add("--lr",
+      options.lr,
+      "X",
+      number("above 0", [](double x) { return x > 0; }),
+      "Learning rate of SGD at the start; it falls\n"
+      "linearly to 0 at the end");
+  add("--momentum",
+      options.momentum,
+      "X",
+      number("from 0 to below 1", [](double x) { return x >= 0 && x < 1; }),
+      "Momentum of SGD");
+  add("--weight-decay",
+      options.weight_decay,
+      "X",
+      number("of at least 0", [](double x) { return x >= 0; }),
+      "Weight decay of SGD");
+  add("--seed",
+      options.seed,
+      "N",
+      whole_number(0),
+      "Seed of the first weights, of the order of the\n"
+      "images, and of the path of each step");
+  add("--test-every",
+      options.test_every,
+      "N",
+      whole_number(1),
+      "Epochs from one test of all paths to the next;\n"
+      "the last epoch is always tested");
+}
+
+void add_run_flags(CLI::App& app, Options& options) {
+  app.add_option(
+         "--threads",
+         options.threads,
+         "Threads of LibTorch; with 1, runs repeat bit for bit")
+      ->type_name("N")
+      ->group("Run")
+      ->check(whole_number(1))
+      ->capture_default_str();
+  app.add_option("--device", options.device, "cpu, cuda or cuda:<index>")
+      ->type_name("DEVICE")
+      ->group("Run")
+      ->check(check_device)
+      ->capture_default_str();
+  auto* checkpoint = app.add_option(
+      "--checkpoint",
+      options.checkpoint,
+      "Save the run here after every epoch and on\n"
+      "Ctrl-C");
+  checkpoint->type_name("FILE")->group("Run");
+  app.add_flag(
+         "--resume",
+         options.resume,
+         "Go on from the checkpoint, with the same flags as\n"
+         "before, exactly as if it had never stopped")
+      ->group("Run")
+      ->needs(checkpoint);
+  app.add_option(
+         "--metrics",
+         options.metrics,
+         "Write one JSON object a line: start, epoch, test\n"
+         "and end. With --resume, go on in this file")
+      ->type_name("FILE")
+      ->group("Run");
+}
+
+}  // namespace
+
+std::optional<int> parse_command_line(
+    const std::vector<std::string>& arguments,
+    Options& options,
+    std::ostream& out,
+    std::ostream& err) {
+  CLI::App app(
+      "Trains a net whose parallel paths are switched on one at a time, on\n"
+      "CIFAR-10: in each step one path is drawn, and the closed ones cost\n"
+      "nothing. Defaults stand in brackets.",
+      "cifar10");
+  const auto formatter = std::make_shared<HelpFormatter>();
+  formatter->column_width(28);
+  app.formatter(formatter);
+  add_data_flags(app, options.data);
+  add_net_flags(app, options);
+  add_training_flags(app, options);
+  add_run_flags(app, options);
+
+  // CLI11 takes them from the back.
+  auto reversed = arguments;
+  std::reverse(reversed.begin(), reversed.end());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    out << app.help();
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    err << "cifar10: " << error.what()
+        << "\nRun with --help for more information.\n";
+    return 2;
+  }
+  return std::nullopt;
+}
+
+}  // namespace cifar10

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "net.hpp"
+
+#include "dataset.hpp"
+
+#include <torch/nn/functional/activation.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/pooling.h>
+
+#include <vector>
+
+namespace cifar10 {
+namespace {
+
+namespace gp = gatedpaths;
+namespace nn = torch::nn;
+
+// [N, 3, 32, 32] -> [N, 16 * width, 5, 5]
+nn::Sequential conv_path(std::int64_t width) {
+  return nn::Sequential(
+      nn::Conv2d(nn::Conv2dOptions(kChannels, 6 * width, 5)),
+      nn::ReLU(),
+      nn::MaxPool2d(2),
+      nn::Conv2d(nn::Conv2dOptions(6 * width, 16 * width, 5)),
+      nn::ReLU(),
+      nn::MaxPool2d(2));
+}
+
+gp::ConcatGate<> make_paths(const NetOptions& options) {
+  std::vector<gp::NamedBranch<>> branches;
+  for (std::int64_t i = 0; i < options.paths; ++i) {
+    branches.push_back({path_name(i), conv_path(options.width)});
+  }
+  return gp::ConcatGate<>(
+      gp::ConcatGateOptions(/*dim=*/1)
+          .skip(options.skip)
+          .min_open(1)
+          .max_open(1),
+      std::move(branches));
+}
+
+}  // namespace
+
+NetImpl::NetImpl(const NetOptions& options)
+    : paths_(register_module("paths", make_paths(options))),
+      fc1_(register_module(
+          "fc1", nn::Linear(options.paths * 16 * options.width * 5 * 5, 120))),
+      fc2_(register_module("fc2", nn::Linear(120, 84))),
+      fc3_(register_module("fc3", nn::Linear(84, kClasses))) {}
+
+torch::Tensor NetImpl::forward(const torch::Tensor& images) {
+  auto x = paths_->forward(images).flatten(1);
+  x = torch::relu(fc1_->forward(x));
+  x = torch::relu(fc2_->forward(x));
+  return fc3_->forward(x);
+}
+
+std::string path_name(std::int64_t index) {
+  std::string name;
+  for (++index; index > 0; index = (index - 1) / 26) {
+    name.insert(name.begin(), static_cast<char>('a' + (index - 1) % 26));
+  }
+  return name;
+}
+
+}  // namespace cifar10

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#include "progress.hpp"
+
+#include <fmt/format.h>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace cifar10 {
+namespace {
+
+constexpr double kBarSeconds = 0.1;
+constexpr double kLineSeconds = 30;  // a sign of life in a log
+
+int terminal_width(std::FILE* out) {
+  winsize size{};
+  const bool known = ::ioctl(::fileno(out), TIOCGWINSZ, &size) == 0;
+  return known && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+double seconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+std::string numbers_text(const ProgressState& state, double rate) {
+  const auto left =
+      rate > 0 ? clock_text(static_cast<double>(state.steps_left) / rate)
+               : std::string("-:--");
+  return fmt::format(
+      "{:3.0f} %  {:.0f} steps/s  loss {:.4f}  {} left",
+      std::floor(
+          100.0 * static_cast<double>(state.step) /
+          static_cast<double>(state.steps)),
+      rate,
+      state.loss,
+      left);
+}
+
+std::string epoch_text(const ProgressState& state) {
+  const auto digits = fmt::formatted_size("{}", state.epochs);
+  return fmt::format("epoch {:{}}/{}", state.epoch, digits, state.epochs);
+}
+
+}  // namespace
+
+std::string clock_text(double seconds) {
+  const auto whole = static_cast<std::int64_t>(std::ceil(seconds));
+  const auto hours = whole / 3600;
+  const auto minutes = whole / 60 % 60;
+  return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, whole % 60)
+                   : fmt::format("{}:{:02}", minutes, whole % 60);
+}
+
+std::string bar_text(const ProgressState& state, double rate, int width) {
+  const auto before = epoch_text(state);
+  const auto after = numbers_text(state, rate);
+  // Brackets, spaces, and the last column, where some terminals wrap.
+  const auto room = width - static_cast<int>(before.size() + after.size()) - 5;
+  if (room < 5) {
+    return (before + " " + after).substr(0, static_cast<std::size_t>(width));
+  }
+  const auto cells = static_cast<std::size_t>(std::min(room, 40));
+  const auto full = cells * static_cast<std::size_t>(state.step) /
+                    static_cast<std::size_t>(state.steps);
+  return fmt::format(
+      "{} [{}{}] {}",
+      before,
+      std::string(full, '#'),
+      std::string(cells - full, '.'),
+      after);
+}
+
+Progress::Progress(std::FILE* out)
+    : out_(out),
+      terminal_(::isatty(::fileno(out)) != 0),
+      since_(Clock::now()),
+      last_line_(Clock::now()) {}
+
+void Progress::step(const std::function<ProgressState()>& state) {
+  ++steps_since_;
+  const auto now = Clock::now();
+  const auto elapsed = seconds(now - since_);
+  if (elapsed < kBarSeconds) {
+    return;
+  }
+  const auto latest = static_cast<double>(steps_since_) / elapsed;
+  rate_ = rate_ > 0 ? rate_ + 0.1 * (latest - rate_) : latest;
+  since_ = now;
+  steps_since_ = 0;
+  if (terminal_) {
+    fmt::print(
+        out_, "\r{}\x1b[K", bar_text(state(), rate_, terminal_width(out_)));
+    std::fflush(out_);
+    bar_shown_ = true;
+  } else if (seconds(now - last_line_) >= kLineSeconds) {
+    const auto present = state();
+    line(epoch_text(present) + ": " + numbers_text(present, rate_));
+  }
+}
+
+void Progress::pause() {
+  since_ = Clock::now();
+  steps_since_ = 0;
+}
+
+void Progress::line(const std::string& text) {
+  fmt::print(out_, "{}{}\n", bar_shown_ ? "\r\x1b[K" : "", text);
+  std::fflush(out_);
+  bar_shown_ = false;
+  last_line_ = Clock::now();
+}
+
+}  // namespace cifar10

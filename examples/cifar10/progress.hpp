@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// What a run shows while it is under way: on a terminal a bar in the last line,
+// elsewhere plain lines only.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <string>
+
+namespace cifar10 {
+
+/// "1:02:03", or "2:03" below an hour.
+std::string clock_text(double seconds);
+
+struct ProgressState {
+  std::int64_t epoch = 0;  // counted from 1
+  std::int64_t epochs = 0;
+  std::int64_t step = 0;  // in the epoch
+  std::int64_t steps = 0;
+  std::int64_t steps_left = 0;  // in the run
+  double loss = 0;
+};
+
+/// The bar, at most `width` columns wide.
+std::string bar_text(const ProgressState& state, double rate, int width);
+
+class Progress {
+ public:
+  /// `out` is a terminal or not.
+  explicit Progress(std::FILE* out);
+
+  /// Call after every step. `state` is only asked for when something is shown,
+  /// since to read the loss may mean to wait for the device.
+  void step(const std::function<ProgressState()>& state);
+
+  /// Call when the steps stop for a while: that time is no step's.
+  void pause();
+
+  /// Prints a line for good.
+  void line(const std::string& text);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::FILE* out_;
+  bool terminal_;
+  bool bar_shown_ = false;
+  double rate_ = 0;  // steps a second, a moving average
+  std::int64_t steps_since_ = 0;
+  Clock::time_point since_;  // when `steps_since_` began to count
+  Clock::time_point last_line_;
+};
+
+}  // namespace cifar10

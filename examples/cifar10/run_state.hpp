@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// The checkpoint of a run: the net, the momentum, where the run is, and the
+// settings that it was made with. The order of the images and the paths need
+// nothing: both are functions of the seed and of counts.
+#pragma once
+
+#include "metrics.hpp"
+
+#include <torch/nn/module.h>
+#include <torch/optim/sgd.h>
+
+#include <cstdint>
+#include <filesystem>
+
+namespace cifar10 {
+
+/// Where a run is.
+struct Position {
+  std::int64_t epoch = 0;  // epochs that are done
+  std::int64_t batch = 0;  // batches that are done of the next one
+  std::int64_t step = 0;   // batches that are done in all
+  double loss_sum = 0;     // of those batches of the next epoch
+  double seconds = 0;      // that they took
+};
+
+/// Writes the file; the old one stays until the new one is whole. `settings` is
+/// an object of flags and values.
+void save_run(
+    const std::filesystem::path& file,
+    const torch::nn::Module& net,
+    torch::optim::SGD& optimizer,
+    const Position& position,
+    const Json& settings);
+
+/// Puts a saved run into a net and an optimizer that were made with the same
+/// settings. Throws, and changes neither, where the file is not whole or its
+/// settings are others.
+Position load_run(
+    const std::filesystem::path& file,
+    torch::nn::Module& net,
+    torch::optim::SGD& optimizer,
+    const Json& settings);
+
+/// Throws where a checkpoint of this name cannot be written, so that a run does
+/// not find that out after its first epoch.
+void require_checkpoint_folder(const std::filesystem::path& file);
+
+}  // namespace cifar10

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+#include "session.hpp"
+
+#include "data_source.hpp"
+#include "interrupt.hpp"
+#include "metrics.hpp"
+#include "progress.hpp"
+#include "tables.hpp"
+#include "training_run.hpp"
+
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <torch/cuda.h>
+#include <torch/version.h>
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+namespace cifar10 {
+namespace {
+
+constexpr auto kStandInNote =
+    "No CIFAR-10 here: training on a generated stand-in of ten drawn shapes.\n"
+    "For the real images, add --download (170 MB, kept for later runs), or\n"
+    "--data DIR where you have the binary files.";
+
+void require_device(const std::string& name) {
+  const torch::Device device(name);
+  if (!device.is_cuda()) {
+    return;
+  }
+  const auto count = static_cast<int>(torch::cuda::device_count());
+  TORCH_CHECK_VALUE(
+      device.index() < count && count > 0,
+      "--device: expected cpu or one of the ",
+      count,
+      " CUDA devices that LibTorch finds here, got '",
+      name,
+      "'");
+}
+
+std::int64_t count_parameters(const Net& net) {
+  std::int64_t count = 0;
+  for (const auto& parameter : net->parameters()) {
+    count += parameter.numel();
+  }
+  return count;
+}
+
+/// The steps that this process has made, and the time they took.
+struct Pace {
+  std::int64_t steps = 0;
+  double seconds = 0;
+
+  double ms_per_step() const {
+    return steps > 0 ? 1000.0 * seconds / static_cast<double>(steps) : 0.0;
+  }
+};
+
+class Session {
+ public:
+  Session(const Options& options, Dataset data)
+      : options_(options), run_(options, std::move(data)), progress_(stdout) {}
+
+  int train(const std::string& command);
+
+ private:
+  void open_metrics();
+  void announce();
+  bool train_epoch();  // false: interrupted
+  void end_epoch();
+  void test();
+  void save();
+  int stop(const std::string& command);
+  void finish();
+  ProgressState progress_state() const;
+  Pace pace() const;
+
+  Options options_;
+  TrainingRun run_;
+  Progress progress_;
+  Metrics metrics_;
+  std::vector<PathAccuracy> results_;  // of the last test
+  Pace done_;                          // in the epochs that are done
+  Position resumed_;
+};
+
+void Session::open_metrics() {
+  if (options_.metrics.empty()) {
+    return;
+  }
+  metrics_ = options_.resume ? Metrics(options_.metrics, run_.position().epoch)
+                             : Metrics(options_.metrics);
+}
+
+void Session::announce() {
+  const auto& data = run_.data();
+  progress_.line(fmt::format(
+      "Images: {} ({} to train on, {} to test).",
+      data.description,
+      data.train.size(),
+      data.test.size()));
+  progress_.line(fmt::format(
+      "Net: {} paths of width {}, {} parameters, {}, on {}, {} thread{}.",
+      run_.space().size(),
+      options_.width,
+      count_parameters(run_.net()),
+      options_.skip == gatedpaths::Skip::kZeroFill ? "zero-fill" : "no-grad",
+      options_.device,
+      options_.threads,
+      options_.threads == 1 ? "" : "s"));
+  if (options_.resume) {
+    progress_.line(fmt::format(
+        "Resumed from {} at step {} of {}.",
+        options_.checkpoint.string(),
+        run_.position().step,
+        run_.total_steps()));
+  }
+  metrics_.write(
+      {{"event", "start"},
+       {"epoch", run_.position().epoch},
+       {"step", run_.position().step},
+       {"epochs", options_.epochs},
+       {"data", data.description},
+       {"test images", data.test.size()},
+       {"settings", run_.settings()},
+       {"parameters", count_parameters(run_.net())},
+       {"threads", options_.threads},
+       {"device", options_.device},
+       {"libtorch", TORCH_VERSION}});
+}
+
+ProgressState Session::progress_state() const {
+  const auto& position = run_.position();
+  return {
+      .epoch = position.epoch + 1,
+      .epochs = options_.epochs,
+      .step = position.batch,
+      .steps = run_.total_steps() / options_.epochs,
+      .steps_left = run_.total_steps() - position.step,
+      .loss = run_.mean_loss()};
+}
+
+bool Session::train_epoch() {
+  while (!run_.at_epoch_end()) {
+    if (interrupted() != 0) {
+      return false;
+    }
+    run_.step();
+    progress_.step([this] { return progress_state(); });
+  }
+  return true;
+}
+
+void Session::end_epoch() {
+  const auto summary = run_.end_epoch();
+  done_.seconds += summary.seconds;
+  done_.steps += summary.steps;
+  const auto ms = 1000.0 * summary.seconds / static_cast<double>(summary.steps);
+  metrics_.write(
+      {{"event", "epoch"},
+       {"epoch", summary.epoch},
+       {"loss", summary.loss},
+       {"lr", summary.lr},
+       {"steps", summary.steps},
+       {"seconds", summary.seconds},
+       {"ms_per_step", ms}});
+  auto text = fmt::format(
+      "epoch {:{}}/{}: loss {:.4f}, {:.1f} s, {:.2f} ms a step",
+      summary.epoch,
+      fmt::formatted_size("{}", options_.epochs),
+      options_.epochs,
+      summary.loss,
+      summary.seconds,
+      ms);
+  if (summary.epoch % options_.test_every == 0 || run_.finished()) {
+    test();
+    double least = 1;
+    double most = 0;
+    for (const auto& result : results_) {
+      least = std::min(least, result.accuracy);
+      most = std::max(most, result.accuracy);
+    }
+    text +=
+        fmt::format(", test {:.1f} to {:.1f} %", 100.0 * least, 100.0 * most);
+  }
+  progress_.line(text);
+}
+
+void Session::test() {
+  results_ = run_.test();
+  const auto epoch = run_.position().epoch;
+  if (metrics_.has_test(epoch)) {
+    return;
+  }
+  for (const auto& result : results_) {
+    Json classes;
+    for (std::size_t i = 0; i < kClasses; ++i) {
+      classes[run_.data().class_names[i]] = result.classes[i];
+    }
+    metrics_.write(
+        {{"event", "test"},
+         {"epoch", epoch},
+         {"path", result.path},
+         {"accuracy", result.accuracy},
+         {"classes", classes}});
+  }
+}
+
+void Session::save() {
+  if (!options_.checkpoint.empty()) {
+    run_.save(options_.checkpoint);
+  }
+}
+
+Pace Session::pace() const {
+  // An epoch that was resumed brought time and steps of another process along.
+  return {
+      .steps = done_.steps - resumed_.batch,
+      .seconds = done_.seconds - resumed_.seconds};
+}
+
+int Session::stop(const std::string& command) {
+  save();
+  progress_.line(fmt::format(
+      "Stopped at step {} of {}.", run_.position().step, run_.total_steps()));
+  progress_.line(
+      options_.checkpoint.empty()
+          ? "Nothing was saved, since there was no --checkpoint."
+          : fmt::format(
+                "Saved in {}. Go on with:\n  {}{}",
+                options_.checkpoint.string(),
+                command,
+                options_.resume ? "" : " --resume"));
+  return 128 + interrupted();
+}
+
+void Session::finish() {
+  if (results_.empty()) {  // resumed after the last epoch
+    test();
+  }
+  Json accuracy;
+  for (const auto& result : results_) {
+    accuracy[result.path] = result.accuracy;
+  }
+  metrics_.write(
+      {{"event", "end"},
+       {"epoch", run_.position().epoch},
+       {"step", run_.position().step},
+       {"ms_per_step", pace().ms_per_step()},
+       {"accuracy", accuracy}});
+  progress_.line("");
+  progress_.line(accuracy_table(results_, run_.data().class_names));
+  if (pace().steps > 0) {
+    progress_.line(fmt::format(
+        "{:.2f} ms a step ({} steps in {:.1f} s)",
+        pace().ms_per_step(),
+        pace().steps,
+        pace().seconds));
+  }
+}
+
+int Session::train(const std::string& command) {
+  if (options_.resume) {
+    run_.resume(options_.checkpoint);
+    resumed_ = run_.position();
+  } else if (std::filesystem::exists(options_.checkpoint)) {
+    progress_.line(fmt::format(
+        "{} is there already: this run will replace it (to go on with it, "
+        "stop now and add --resume).",
+        options_.checkpoint.string()));
+  }
+  open_metrics();
+  announce();
+  catch_interrupts();
+  while (!run_.finished()) {
+    progress_.pause();
+    if (!train_epoch()) {
+      return stop(command);
+    }
+    end_epoch();
+    save();
+  }
+  finish();
+  return 0;
+}
+
+}  // namespace
+
+int run_session(const Options& options, const std::string& command) {
+  require_device(options.device);
+  if (!options.metrics.empty()) {
+    require_writable(options.metrics);
+  }
+  if (!options.checkpoint.empty()) {
+    require_checkpoint_folder(options.checkpoint);
+  }
+  at::set_num_threads(static_cast<int>(options.threads));
+  auto data = load_data(options.data);
+  if (data.is_stand_in) {
+    fmt::print("{}\n", kStandInNote);
+    std::fflush(stdout);
+  }
+  return Session(options, std::move(data)).train(command);
+}
+
+}  // namespace cifar10

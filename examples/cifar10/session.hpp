@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// The program from its flags to its exit status.
+#pragma once
+
+#include "command_line.hpp"
+
+#include <string>
+
+namespace cifar10 {
+
+/// Trains, tests, reports and saves as the options say. `command` is what the
+/// user typed, for the hint on how to go on. Gives the exit status: 0, or 128 +
+/// the signal that stopped it.
+int run_session(const Options& options, const std::string& command);
+
+}  // namespace cifar10
