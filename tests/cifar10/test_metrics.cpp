@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#include "metrics.hpp"
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+
+namespace cifar10 {
+
+namespace test = gatedpaths::test;
+
+using Catch::Matchers::StartsWith;
+using test::message_of;
+using test::read_file;
+using test::write_file;
+
+TEST_CASE("Metrics: writes one JSON object a line", "[cifar10]") {
+  const test::TemporaryFolder folder;
+  write_file(folder / "m", "what an earlier run left\n");
+  Metrics metrics(folder / "m");
+  metrics.write({{"event", "start"}, {"text", "two\nlines"}});
+  metrics.write({{"event", "epoch"}, {"loss", NAN}});
+  CHECK(
+      read_file(folder / "m") ==
+      "{\"event\":\"start\",\"text\":\"two\\nlines\"}\n"
+      "{\"event\":\"epoch\",\"loss\":null}\n");
+}
+
+TEST_CASE("Metrics: without a file, events are dropped", "[cifar10]") {
+  Metrics metrics;
+  CHECK_NOTHROW(metrics.write({{"event", "start"}}));
+  CHECK_FALSE(metrics.has_test(1));
+}
+
+TEST_CASE(
+    "Metrics: a resumed run keeps what it will not write again", "[cifar10]") {
+  const test::TemporaryFolder folder;
+  const std::string kept =
+      "{\"event\":\"start\",\"epoch\":0}\n"
+      "{\"event\":\"epoch\",\"epoch\":1}\n"
+      "{\"event\":\"test\",\"epoch\":1}\n";
+  write_file(
+      folder / "m",
+      kept +
+          "{\"event\":\"epoch\",\"epoch\":2}\n"
+          "{\"event\":\"test\",\"epoch\":2}\n"
+          "{\"event\":\"end\",\"epoch\":2}\n"
+          "{\"event\":\"epo");
+  Metrics metrics(folder / "m", /*epochs_done=*/1);
+  CHECK(read_file(folder / "m") == kept);
+  CHECK(metrics.has_test(1));
+  CHECK_FALSE(metrics.has_test(2));
+
+  metrics.write({{"event", "end"}});
+  CHECK(read_file(folder / "m") == kept + "{\"event\":\"end\"}\n");
+}
+
+TEST_CASE("Metrics: a resumed run may start a new file", "[cifar10]") {
+  const test::TemporaryFolder folder;
+  Metrics metrics(folder / "m", 3);
+  CHECK_FALSE(metrics.has_test(3));
+  CHECK(read_file(folder / "m").empty());
+}
+
+TEST_CASE(
+    "Metrics: a file that cannot be written is named", "[cifar10][error]") {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "none" / "m";
+  const auto message = "metrics: expected a file that can be written, got '" +
+                       file.string() + "': No such file or directory";
+  CHECK(message_of<c10::Error>([&] { require_writable(file); }) == message);
+  CHECK(message_of<c10::Error>([&] { Metrics metrics(file); }) == message);
+
+  write_file(folder / "old", "text");
+  CHECK_NOTHROW(require_writable(folder / "old"));
+  CHECK(read_file(folder / "old") == "text");
+}
+
+TEST_CASE("Metrics: a disk that is full is an error", "[cifar10][error]") {
+  if (!test::fs::exists("/dev/full")) {
+    SKIP("no /dev/full here");
+  }
+  Metrics metrics("/dev/full");
+  CHECK_THAT(
+      message_of<c10::Error>([&] { metrics.write({{"event", "start"}}); }),
+      StartsWith("metrics: cannot write to '/dev/full': No space left"));
+}
+
+}  // namespace cifar10
