@@ -9,6 +9,7 @@ from sources import ROOT, cpp_files
 
 SPDX = "SPDX-License-Identifier: MIT"
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
+TEST_NAME = re.compile(r'TEST_CASE\(\s*((?:"[^"]*"\s*)+)')
 CATCH_HEADER = "tests/support/catch.hpp"
 
 
@@ -19,6 +20,10 @@ def problems_in(name, text):
         yield 1, f"expected the first line to be '// {SPDX}'"
     if name.endswith(".hpp") and "#pragma once" not in lines:
         yield 1, "expected '#pragma once'"
+    for case in TEST_NAME.finditer(text):
+        if set(case.group(1)) & set("[];"):
+            number = text.count("\n", 0, case.start()) + 1
+            yield number, "a test name has no '[', ']' or ';': CMake's lists break at it"
     public = name.startswith("include/")
     for number, line in enumerate(lines, start=1):
         if public and re.match(r"\s*using\s+namespace\b", line):
