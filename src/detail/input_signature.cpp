@@ -5,6 +5,15 @@
 
 namespace gatedpaths::detail {
 
+std::optional<at::ScalarType> autocast_dtype(at::DeviceType device) {
+  // Asking for a device without autocast, such as meta, is an error.
+  if (!at::autocast::is_autocast_available(device) ||
+      !at::autocast::is_autocast_enabled(device)) {
+    return std::nullopt;
+  }
+  return at::autocast::get_autocast_dtype(device);
+}
+
 void InputSignature::add(const at::Tensor& tensor) {
   if (!tensor.defined()) {
     code_.push_back(-1);
@@ -31,12 +40,8 @@ void InputSignature::add(const at::Tensor& tensor) {
 
 void InputSignature::add_autocast() {
   // The dtype counts only while autocast is on.
-  if (at::autocast::is_autocast_enabled(device_type_)) {
-    code_.push_back(
-        static_cast<int64_t>(at::autocast::get_autocast_dtype(device_type_)));
-  } else {
-    code_.push_back(-1);
-  }
+  const auto dtype = autocast_dtype(device_type_);
+  code_.push_back(dtype ? static_cast<int64_t>(*dtype) : -1);
 }
 
 }  // namespace gatedpaths::detail

@@ -25,8 +25,11 @@ class AutocastScope {
  public:
   explicit AutocastScope(const InputKind& input)
       : device_(input.device.type()),
-        enabled_(at::autocast::is_autocast_enabled(device_)) {
-    at::autocast::set_autocast_enabled(device_, input.autocast.has_value());
+        enabled_(autocast_dtype(device_).has_value()),
+        wanted_(input.autocast.has_value()) {
+    if (enabled_ != wanted_) {
+      at::autocast::set_autocast_enabled(device_, wanted_);
+    }
     if (input.autocast) {
       dtype_ = at::autocast::get_autocast_dtype(device_);
       at::autocast::set_autocast_dtype(device_, *input.autocast);
@@ -36,7 +39,9 @@ class AutocastScope {
     if (dtype_) {
       at::autocast::set_autocast_dtype(device_, *dtype_);
     }
-    at::autocast::set_autocast_enabled(device_, enabled_);
+    if (enabled_ != wanted_) {
+      at::autocast::set_autocast_enabled(device_, enabled_);
+    }
   }
   AutocastScope(const AutocastScope&) = delete;
   AutocastScope& operator=(const AutocastScope&) = delete;
@@ -44,6 +49,7 @@ class AutocastScope {
  private:
   at::DeviceType device_;
   bool enabled_;
+  bool wanted_;
   std::optional<at::ScalarType> dtype_;
 };
 
@@ -222,10 +228,7 @@ InputKind InputKind::of(const at::Tensor& input) {
   kind.dtype = input.scalar_type();
   kind.device = input.device();
   kind.memory_format = input.suggest_memory_format();
-  const auto type = input.device().type();
-  if (at::autocast::is_autocast_enabled(type)) {
-    kind.autocast = at::autocast::get_autocast_dtype(type);
-  }
+  kind.autocast = autocast_dtype(input.device().type());
   return kind;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "slot_layer.hpp"
 
-#include <ATen/autocast_mode.h>
+#include <gatedpaths/detail/input_signature.hpp>
+
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/WrapDimMinimal.h>
@@ -99,10 +100,8 @@ at::Tensor bias_alone(
     c10::IntArrayRef sizes,
     const at::Tensor& weight,
     int64_t dim) {
-  const auto type = weight.device().type();
-  const auto dtype = at::autocast::is_autocast_enabled(type)
-                         ? at::autocast::get_autocast_dtype(type)
-                         : weight.scalar_type();
+  const auto dtype =
+      autocast_dtype(weight.device().type()).value_or(weight.scalar_type());
   if (!bias.defined()) {
     return at::zeros(sizes, weight.options().dtype(dtype));
   }

@@ -16,6 +16,11 @@
 
 namespace gatedpaths::detail {
 
+/// The dtype that autocast computes in on such a device; empty where autocast is
+/// off, or there is none.
+GATEDPATHS_EXPORT std::optional<at::ScalarType> autocast_dtype(
+    at::DeviceType device);
+
 /// What decides the shape of an output, except the batch size: the sizes
 /// without the batch dim, dtype, device and memory format of every tensor in
 /// the arguments, plain numbers, and autocast.
