@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: MIT
+#include <gatedpaths/modules/choice_block.hpp>
+#include <gatedpaths/modules/concat_gate.hpp>
+#include <gatedpaths/modules/gated_branch.hpp>
 #include <gatedpaths/paths/path_space.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
+
+#include <iomanip>
+#include <map>
+#include <sstream>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -282,4 +289,46 @@ TEST_CASE(
   gate->eval();
   gate->forward();
   CHECK(space.current() == space.at(2));
+}
+
+TEST_CASE(
+    "PathSpace: sets the library's own modules, nested in each other",
+    "[path_space][forward]") {
+  // Each module adds a number of its own, so that the sum tells what ran.
+  const auto adds = [](double number) {
+    torch::nn::Linear linear(1, 1);
+    torch::NoGradGuard no_grad;
+    linear->weight.fill_(1);
+    linear->bias.fill_(number);
+    return linear;
+  };
+  gatedpaths::ChoiceBlock inner({{"x", adds(1)}, {"y", adds(2)}});
+  gatedpaths::GatedBranch drop(adds(4));
+  gatedpaths::ChoiceBlock outer(
+      {{"inner", inner},
+       {"seq", torch::nn::Sequential(adds(8), drop)},
+       {"skip", torch::nn::Identity()}});
+  gatedpaths::ConcatGate net(
+      gatedpaths::ConcatGateOptions(1).min_open(1).max_open(2),
+      {{"a", outer}, {"b", adds(16)}});
+
+  const PathSpace space(net);
+  CHECK(gate_names(space) == Strings{".", "a", "a.inner", "a.seq.1"});
+  CHECK(space.size() == 5 + 1 + 5);
+  std::map<std::string, std::vector<float>> outputs;
+  for (uint64_t i = 0; i < space.size(); ++i) {
+    space.apply(space.at(i));
+    const auto output = net->forward(torch::zeros({1, 1})).contiguous();
+    outputs[space.to_string(space.current())] = {
+        output[0][0].item<float>(), output[0][1].item<float>()};
+  }
+  using Pair = std::vector<float>;
+  CHECK(outputs.size() == space.size());
+  CHECK(outputs.at(".=a;a=inner;a.inner=x") == Pair{1, 0});
+  CHECK(outputs.at(".=a;a=inner;a.inner=y") == Pair{2, 0});
+  CHECK(outputs.at(".=a;a=seq;a.seq.1=branch") == Pair{12, 0});
+  CHECK(outputs.at(".=a;a=seq;a.seq.1=") == Pair{0, 0});
+  CHECK(outputs.at(".=a;a=skip") == Pair{0, 0});
+  CHECK(outputs.at(".=b") == Pair{0, 16});
+  CHECK(outputs.at(".=a+b;a=inner;a.inner=y") == Pair{2, 16});
 }
