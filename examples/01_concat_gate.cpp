@@ -22,6 +22,19 @@ int64_t channels_without_zeros(const torch::Tensor& features) {
   return features.ne(0).any(-1).any(-1).any(0).sum().item<int64_t>();
 }
 
+void report(
+    const gatedpaths::PathSpace& space,
+    const gatedpaths::ConcatGate<>& gate,
+    const torch::Tensor& features) {
+  fmt::print(
+      "{}: {} of {} channels hold values; gradient of a {}, of b {}\n",
+      space.to_string(space.current()),
+      channels_without_zeros(features),
+      features.size(1),
+      gradient_of(gate, "a"),
+      gradient_of(gate, "b"));
+}
+
 }  // namespace
 
 int main() {
@@ -33,20 +46,12 @@ int main() {
       {{"a", torch::nn::Conv2d(3, 16, 5)}, {"b", torch::nn::Conv2d(3, 16, 5)}});
   gp::PathSpace space(paths);
   gp::UniformSampler sampler(space, /*seed=*/7);
-
-  const auto images = torch::randn({8, 3, 32, 32});
   for (int step = 0; step < 3; ++step) {
-    space.apply(sampler.next());             // one path, drawn for this step
-    auto features = paths->forward(images);  // [8, 32, 28, 28]
-    features.square().mean().backward();
-    //! [gate]
-    fmt::print(
-        "{}: {} of {} channels hold values; gradient of a {}, of b {}\n",
-        space.to_string(space.current()),
-        channels_without_zeros(features),
-        features.size(1),
-        gradient_of(paths, "a"),
-        gradient_of(paths, "b"));
+    space.apply(sampler.next());  // one path, drawn for this step
+    auto features = paths->forward(torch::randn({8, 3, 32, 32}));
     paths->zero_grad();
+    features.square().mean().backward();  // features: [8, 32, 28, 28]
+    report(space, paths, features);
   }
+  //! [gate]
 }

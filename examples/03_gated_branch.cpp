@@ -24,17 +24,18 @@ int main() {
   const auto x = torch::randn({4, 10, 8});
   for (int step = 0; step < 4; ++step) {
     const auto [output, state] = branch->forward(x);  // [4, 10, 16], (h, c)
-    //! [lstm]
     fmt::print(
-        "training, {}: output of {} elements, {} of them not zero\n",
+        "training, {}: {} of {} elements are not zero\n",
         branch->is_open() ? "open" : "closed",
-        output.numel(),
-        output.ne(0).sum().item<int64_t>());
+        output.ne(0).sum().item<int64_t>(),
+        output.numel());
   }
+  //! [lstm]
   branch->eval();
   const auto output = std::get<0>(branch->forward(x));
   fmt::print(
-      "eval, {}: {} not zero\n",
+      "eval, {}: {} of {} elements are not zero\n",
       branch->is_open() ? "open" : "closed",
-      output.ne(0).sum().item<int64_t>());
+      output.ne(0).sum().item<int64_t>(),
+      output.numel());
 }
