@@ -7,6 +7,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <mutex>
+#include <utility>
 
 namespace gatedpaths::detail {
 namespace {
@@ -77,7 +78,7 @@ RandomStreams::~RandomStreams() {
 }
 
 NoTrace::NoTrace(
-    const torch::nn::Module& module, at::Device device, bool track_statistics)
+    torch::nn::Module& module, at::Device device, bool track_statistics)
     : streams_(device),
       autocast_cache_(at::autocast::is_autocast_cache_enabled()) {
   if (!track_statistics) {
@@ -90,14 +91,31 @@ NoTrace::NoTrace(
       live.set_data(kept.clone());
     }
   }
+  keep_draws(module);
   // A weight that is cast without a graph must not be found by an open forward.
   at::autocast::set_autocast_cache_enabled(false);
 }
 
 NoTrace::~NoTrace() {
   at::autocast::set_autocast_cache_enabled(autocast_cache_);
+  for (auto& [gate, drawn, drawn_holds, state] : draws_) {
+    gate->drawn_ = std::move(drawn);
+    gate->drawn_holds_ = drawn_holds;
+    gate->draw_state_ = state;
+  }
   for (auto& [live, kept] : buffers_) {
     live.set_data(kept);
+  }
+}
+
+void NoTrace::keep_draws(torch::nn::Module& module) {
+  if (auto* gate = dynamic_cast<GatedModule*>(&module);
+      gate != nullptr && gate->draw_state_) {
+    draws_.push_back(
+        {gate, gate->drawn_, gate->drawn_holds_, gate->draw_state_});
+  }
+  for (const auto& child : module.children()) {
+    keep_draws(*child);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gatedpaths/export.hpp>
+#include <gatedpaths/paths/gated_module.hpp>
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -33,14 +34,14 @@ class GATEDPATHS_EXPORT RandomStreams {
 
 /// While it lives, forwards of `module` leave nothing behind: no graph, no
 /// change of its buffers, none of the random streams of the CPU and `device`,
-/// no entry in autocast's cache.
+/// none of what gates in it draw by themselves, no entry in autocast's cache.
 ///
 /// Also where a forward throws.
 class GATEDPATHS_EXPORT NoTrace {
  public:
   /// `track_statistics` leaves the buffers to the module.
   NoTrace(
-      const torch::nn::Module& module,
+      torch::nn::Module& module,
       at::Device device,
       bool track_statistics = false);
   ~NoTrace();
@@ -48,10 +49,20 @@ class GATEDPATHS_EXPORT NoTrace {
   NoTrace& operator=(const NoTrace&) = delete;
 
  private:
+  struct Draws {
+    GatedModule* gate;
+    std::vector<int64_t> drawn;
+    bool drawn_holds;
+    std::optional<DrawState> state;
+  };
+
+  void keep_draws(torch::nn::Module& module);
+
   at::NoGradGuard no_grad_;
   RandomStreams streams_;
   bool autocast_cache_;
   std::vector<std::pair<at::Tensor, at::Tensor>> buffers_;  // live, kept
+  std::vector<Draws> draws_;
 };
 
 /// While it lives, `module` and all below it are in eval mode; afterwards each

@@ -13,6 +13,9 @@
 #include <vector>
 
 namespace gatedpaths {
+namespace detail {
+class NoTrace;
+}  // namespace detail
 
 /// Where a module that draws its own gates stands in its random stream.
 ///
@@ -156,6 +159,8 @@ class GATEDPATHS_EXPORT GatedModule {
   void check_branch_index(std::string_view method, int64_t index) const;
 
  private:
+  friend class detail::NoTrace;  // takes back what a closed branch drew
+
   void draw(bool training);
 
   std::vector<std::string> names_;
