@@ -96,7 +96,13 @@ at::Tensor BranchList::run_closed(
     bool track_statistics) const {
   const NoTrace no_trace(
       *(*this)[index].branch.ptr(), input.device(), track_statistics);
-  return run_open(index, input, entry).detach();
+  const auto version = [&] {
+    return input.is_inference() ? 0 : static_cast<int64_t>(input._version());
+  };
+  const int64_t before = version();
+  at::Tensor output = run_open(index, input, entry).detach();
+  check_input_kept(gate_kind_, index, (*this)[index].name, before, version());
+  return output;
 }
 
 const OutputSpec& BranchList::closed(
@@ -107,7 +113,9 @@ const OutputSpec& BranchList::closed(
   ClosedBranch branch = closed_branch(index);
   if (open_sibling >= 0) {
     const auto& sibling = entry.specs[static_cast<size_t>(open_sibling)];
-    branch.open_sibling = sibling ? &*sibling : nullptr;
+    if (sibling && sibling->holds_for(batch)) {
+      branch.open_sibling = &*sibling;
+    }
   }
   const auto probe = [&](int64_t samples) {
     const auto input = entry.input.zeros(samples < 0 ? batch : samples);
@@ -194,7 +202,7 @@ void BranchList::remember(
   OutputSpec spec = spec_of_returned({{output}, {}}, batch);
   check_declared(closed_branch(index), entry.input, spec, batch);
   check_fits(index, spec, entry, batch);
-  known = std::move(spec);
+  update_known(known, std::move(spec), batch);
 }
 
 // All that an entry holds fit each other, so one of them stands for all.

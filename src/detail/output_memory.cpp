@@ -55,6 +55,10 @@ class AutocastScope {
 
 TensorSpec fixed_spec(const at::Tensor& tensor) {
   TensorSpec spec;
+  if (!tensor.defined()) {
+    spec.defined = false;
+    return spec;
+  }
   for (const int64_t size : tensor.sizes()) {
     spec.sizes.push_back({.fixed = size, .per_sample = 0});
   }
@@ -84,7 +88,27 @@ void take_format_of_input(OutputSpec& spec, const InputKind& input) {
   }
 }
 
-OutputSpec probe_empty(Probe probe, const InputKind& input) {
+bool same_sizes(const OutputSpec& a, const OutputSpec& b, int64_t batch) {
+  return a.structure == b.structure &&
+         std::equal(
+             a.tensors.begin(),
+             a.tensors.end(),
+             b.tensors.begin(),
+             b.tensors.end(),
+             [batch](const TensorSpec& x, const TensorSpec& y) {
+               return x.defined == y.defined &&
+                      x.sizes_at(batch) == y.sizes_at(batch);
+             });
+}
+
+// `returned`: what is known for one batch size alone, if anything.
+OutputSpec probe_empty(
+    Probe probe,
+    const InputKind& input,
+    const std::optional<OutputSpec>& returned) {
+  TORCH_CHECK(
+      std::find(input.sizes.begin(), input.sizes.end(), 0) == input.sizes.end(),
+      "the sizes of one sample have a zero too");
   OutputSpec spec = probed_spec(probe(0));
   for (auto& tensor : spec.tensors) {
     for (SizeRule& size : tensor.sizes) {
@@ -93,6 +117,9 @@ OutputSpec probe_empty(Probe probe, const InputKind& input) {
       }
     }
   }
+  TORCH_CHECK(
+      !returned || same_sizes(spec, *returned, *returned->only_batch),
+      "the sizes disagree with what it returned before");
   take_format_of_input(spec, input);
   return spec;
 }
@@ -155,7 +182,9 @@ std::optional<at::ScalarType> first_floating_dtype(
 
 OutputSpec declared_spec(const ClosedBranch& branch, const InputKind& input) {
   TensorSpec tensor;
-  tensor.sizes.push_back({.fixed = 0, .per_sample = 1});
+  if (input.has_batch) {
+    tensor.sizes.push_back({.fixed = 0, .per_sample = 1});
+  }
   for (const int64_t size : branch.shape.sizes(input.sizes)) {
     tensor.sizes.push_back({.fixed = size, .per_sample = 0});
   }
@@ -190,8 +219,10 @@ OutputSpec probe_spec(
       return std::optional<OutputSpec>();
     }
   };
-  auto spec = attempt(
-      "with an empty batch", [&] { return probe_empty(probe, entry.input); });
+  auto spec = attempt("with an empty batch", [&] {
+    return probe_empty(
+        probe, entry.input, entry.specs[static_cast<size_t>(branch.index)]);
+  });
   if (!spec) {
     const EvalScope eval(branch.module);
     spec = attempt("with one and two samples in eval mode", [&] {
@@ -209,7 +240,7 @@ OutputSpec probe_spec(
       "::forward: expected to know what shape ",
       branch_text(branch.index, branch.name),
       " would return for an input of ",
-      entry.input.sizes,
+      c10::IntArrayRef(entry.input.sizes),
       " a sample, but it is closed, has not run on such an input, and every "
       "probe failed (",
       fmt::format("{}", fmt::join(failures, "; ")),
@@ -222,7 +253,8 @@ OutputSpec probe_spec(
 InputKind InputKind::of(const at::Tensor& input) {
   InputKind kind;
   const auto sizes = input.sizes();
-  if (!sizes.empty()) {
+  kind.has_batch = !sizes.empty();
+  if (kind.has_batch) {
     kind.sizes.assign(sizes.begin() + 1, sizes.end());
   }
   kind.dtype = input.scalar_type();
@@ -234,7 +266,9 @@ InputKind InputKind::of(const at::Tensor& input) {
 
 at::Tensor InputKind::zeros(int64_t samples) const {
   TensorSpec spec;
-  spec.sizes.push_back({.fixed = samples, .per_sample = 0});
+  if (has_batch) {
+    spec.sizes.push_back({.fixed = samples, .per_sample = 0});
+  }
   for (const int64_t size : sizes) {
     spec.sizes.push_back({.fixed = size, .per_sample = 0});
   }
@@ -277,7 +311,7 @@ const std::shared_ptr<OutputEntry>& OutputMemory::find_or_make(
 
 bool describes(
     const OutputSpec& spec, const at::Tensor& output, int64_t batch) {
-  if (spec.source != OutputSpec::Source::kReturned ||
+  if (!output.defined() || spec.source != OutputSpec::Source::kReturned ||
       spec.tensors.size() != 1 || !spec.holds_for(batch)) {
     return false;
   }
@@ -309,6 +343,17 @@ OutputSpec spec_of_returned(const FlatOutput& output, int64_t batch) {
     spec.only_batch = batch;
   }
   return spec;
+}
+
+void update_known(
+    std::optional<OutputSpec>& known, OutputSpec returned, int64_t batch) {
+  if (known && !known->only_batch && same_sizes(*known, returned, batch)) {
+    for (size_t t = 0; t < returned.tensors.size(); ++t) {
+      returned.tensors[t].sizes = known->tensors[t].sizes;
+    }
+    returned.only_batch.reset();
+  }
+  known = std::move(returned);
 }
 
 void check_declared(
@@ -388,6 +433,22 @@ void check_device(
       branch_text(index, name),
       " has its parameters, got one on ",
       device);
+}
+
+void check_input_kept(
+    std::string_view gate_kind,
+    int64_t index,
+    std::string_view name,
+    int64_t before,
+    int64_t after) {
+  TORCH_CHECK_VALUE(
+      before == after,
+      gate_kind,
+      "::forward: expected ",
+      branch_text(index, name),
+      " to leave its input as it is while it is closed, got one that is "
+      "changed in place; use Skip::kZeroFill, or layers that do not work in "
+      "place");
 }
 
 }  // namespace gatedpaths::detail

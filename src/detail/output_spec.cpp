@@ -19,6 +19,9 @@ c10::SmallVector<int64_t, 5> TensorSpec::sizes_at(int64_t batch) const {
 }
 
 at::Tensor TensorSpec::zeros(int64_t batch) const {
+  if (!defined) {
+    return {};
+  }
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   const auto concrete = sizes_at(batch);
   if (memory_format == at::MemoryFormat::Contiguous) {

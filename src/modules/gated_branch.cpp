@@ -78,13 +78,17 @@ void GatedBranchBase::check_input(const torch::Tensor& input) const {
   detail::check_device(gate_kind(), 0, kBranchName, *module_, input.device());
 }
 
+void GatedBranchBase::check_input_kept(int64_t before, int64_t after) const {
+  detail::check_input_kept(gate_kind(), 0, kBranchName, before, after);
+}
+
 void GatedBranchBase::remember(
     const detail::FlatOutput& output,
     detail::OutputEntry& entry,
     int64_t batch) const {
   auto spec = detail::spec_of_returned(output, batch);
   detail::check_declared(closed_branch(), entry.input, spec, batch);
-  entry.specs.front() = std::move(spec);
+  detail::update_known(entry.specs.front(), std::move(spec), batch);
 }
 
 detail::FlatOutput GatedBranchBase::zeros(
@@ -93,6 +97,11 @@ detail::FlatOutput GatedBranchBase::zeros(
       entry != nullptr,
       "GatedBranch::forward: expected a tensor among the arguments of a closed "
       "branch, got none; use Skip::kNoGrad");
+  const auto& known = entry->specs.front();
+  if (!known || !known->holds_for(batch)) {
+    detail::check_device(
+        gate_kind(), 0, kBranchName, *module_, entry->input.device);
+  }
   const auto& spec = detail::closed_spec(closed_branch(), *entry, batch, probe);
   detail::FlatOutput flat;
   for (const auto& tensor : spec.tensors) {

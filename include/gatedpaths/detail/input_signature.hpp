@@ -9,6 +9,7 @@
 #include <concepts>
 #include <cstdint>
 #include <optional>
+#include <ranges>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -46,6 +47,11 @@ class GATEDPATHS_EXPORT InputSignature {
   /// The first tensor of the arguments; null where there is none. Only valid as
   /// long as they are.
   const at::Tensor* first_tensor() const noexcept { return first_tensor_; }
+
+  /// Rises when one of the tensors is changed in place. No part of what is
+  /// compared.
+  int64_t versions() const noexcept { return versions_; }
+
   void forget_tensor() noexcept { first_tensor_ = nullptr; }
 
   bool operator==(const InputSignature& other) const noexcept {
@@ -84,12 +90,22 @@ class GATEDPATHS_EXPORT InputSignature {
   void add(const T& value) {
     code_.push_back(static_cast<int64_t>(value));
   }
+  // Array references, such as the output size of a transposed convolution;
+  // texts.
+  template <std::ranges::forward_range T>
+  void add(const T& values) {
+    code_.push_back(static_cast<int64_t>(std::ranges::distance(values)));
+    for (const auto& value : values) {
+      add(value);
+    }
+  }
   // Anything else is taken not to change the shape of the output.
   template <class T>
   void add(const T& /*value*/) {}
 
   c10::SmallVector<int64_t, 16> code_;
   int64_t batch_ = -1;
+  int64_t versions_ = 0;
   const at::Tensor* first_tensor_ = nullptr;
   c10::DeviceType device_type_ = c10::DeviceType::CPU;
 };

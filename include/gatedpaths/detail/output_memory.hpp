@@ -23,6 +23,7 @@ namespace gatedpaths::detail {
 /// same kind.
 struct GATEDPATHS_EXPORT InputKind {
   std::vector<int64_t> sizes;  // without the batch dim
+  bool has_batch = true;       // false for an input without dims
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;
   at::MemoryFormat memory_format = at::MemoryFormat::Contiguous;
@@ -91,6 +92,11 @@ GATEDPATHS_EXPORT bool describes(
 GATEDPATHS_EXPORT OutputSpec
 spec_of_returned(const FlatOutput& output, int64_t batch);
 
+/// Writes to `known` what was returned. How sizes follow the batch, where a
+/// probe told and it is still right, is kept.
+GATEDPATHS_EXPORT void update_known(
+    std::optional<OutputSpec>& known, OutputSpec returned, int64_t batch);
+
 /// Throws where `returned` is not what `shape` declares.
 GATEDPATHS_EXPORT void check_declared(
     const ClosedBranch& branch,
@@ -115,5 +121,14 @@ GATEDPATHS_EXPORT void check_device(
     std::string_view name,
     const torch::nn::Module& module,
     at::Device device);
+
+/// Throws where a closed branch changed its input in place: `before` and
+/// `after` its run are the input's versions.
+GATEDPATHS_EXPORT void check_input_kept(
+    std::string_view gate_kind,
+    int64_t index,
+    std::string_view name,
+    int64_t before,
+    int64_t after);
 
 }  // namespace gatedpaths::detail

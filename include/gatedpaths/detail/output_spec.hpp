@@ -26,6 +26,7 @@ struct SizeRule {
 
 /// Everything that is needed to make zeros in place of one output tensor.
 struct GATEDPATHS_EXPORT TensorSpec {
+  bool defined = true;
   c10::SmallVector<SizeRule, 5> sizes;
   at::ScalarType dtype = at::kFloat;
   at::Device device = at::kCPU;

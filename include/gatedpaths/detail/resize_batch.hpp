@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,9 +25,11 @@ struct BatchResizer {
   }
 };
 
+// Of an array, such as a text, a pointer comes back.
 template <class T>
-T resize_batch(const T& value, int64_t batch, int64_t samples) {
-  return BatchResizer<T>::apply(value, batch, samples);
+std::decay_t<const T> resize_batch(
+    const T& value, int64_t batch, int64_t samples) {
+  return BatchResizer<std::decay_t<const T>>::apply(value, batch, samples);
 }
 
 template <>

@@ -74,6 +74,9 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   /// Throws where the child cannot take an input for what it is.
   void check_input(const torch::Tensor& input) const;
 
+  /// Throws where the closed child changed its input in place.
+  void check_input_kept(int64_t before, int64_t after) const;
+
   /// Remembers the child's output.
   void remember(
       const detail::FlatOutput& output,
@@ -215,8 +218,13 @@ class GatedBranchImpl
         this->options.track_statistics());
     auto flat = detail::flatten_output<Result>(
         run_child(entry, batch, signature, args...));
+    this->check_input_kept(
+        signature.versions(), detail::InputSignature::of(args...).versions());
     const bool detach = this->options.closed_value() == ClosedValue::kDetached;
     for (auto& tensor : flat.tensors) {
+      if (!tensor.defined()) {
+        continue;  // as attention weights that are not asked for
+      }
       tensor = detach ? tensor.detach() : at::zeros_like(tensor);
     }
     return detail::build_output<Result>(flat);

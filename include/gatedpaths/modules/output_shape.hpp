@@ -26,6 +26,10 @@ namespace gatedpaths {
 /// where a branch must never run just to learn its shape, or cannot run on an
 /// empty batch.
 ///
+/// A size that is zero for an empty batch is taken to be the batch size. Where
+/// it is a multiple of it (a branch that folds time into the batch), run the
+/// branch open once, or use `Skip::kNoGrad`.
+///
 /// A declared shape is held against what the branch returns when it is open; a
 /// difference is a `c10::ValueError`.
 ///
