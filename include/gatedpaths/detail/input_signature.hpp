@@ -17,8 +17,8 @@
 
 namespace gatedpaths::detail {
 
-/// The dtype that autocast computes in on such a device; empty where autocast is
-/// off, or there is none.
+/// The dtype that autocast computes in on such a device; empty where autocast
+/// is off, or there is none.
 GATEDPATHS_EXPORT std::optional<at::ScalarType> autocast_dtype(
     at::DeviceType device);
 
