@@ -99,6 +99,13 @@ class ChoiceBlockImpl : public ChoiceBlockBase {
       std::vector<NamedBranch<>> branches)
       : ChoiceBlockBase(block_options, std::move(branches)) {}
 
+  /// As `ChoiceBlockBase::forward`. Here too, so that
+  /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the
+  /// module back typed.
+  torch::Tensor forward(const torch::Tensor& input) {
+    return ChoiceBlockBase::forward(input);
+  }
+
   /// Branch `index`: an `AnyBranch`, or a typed holder where `Child` is one.
   ///
   /// Throws: `c10::IndexError` where there is no such branch.

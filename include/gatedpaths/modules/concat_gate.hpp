@@ -94,6 +94,13 @@ class ConcatGateImpl : public ConcatGateBase {
       std::vector<NamedBranch<>> branches)
       : ConcatGateBase(gate_options, std::move(branches)) {}
 
+  /// As `ConcatGateBase::forward`. Here too, so that
+  /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the
+  /// module back typed.
+  torch::Tensor forward(const torch::Tensor& input) {
+    return ConcatGateBase::forward(input);
+  }
+
   /// Branch `index`: an `AnyBranch`, or a typed holder where `Child` is one.
   ///
   /// Throws: `c10::IndexError` where there is no such branch.

@@ -821,6 +821,23 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "Contract: gates in a Sequential are given back typed", "[contract]") {
+  torch::nn::Sequential net(
+      ChoiceBlock(contract_conv(), contract_conv()),
+      ConcatGate(ConcatGateOptions(1), contract_conv(4), contract_conv(4)));
+  using Conv = torch::nn::Conv2d;
+  net->at<ChoiceBlock<Conv>::Impl>(0).select(1);
+  net->at<ConcatGate<Conv>::Impl>(1).set_open({0});
+  const auto output = net->forward(contract_input());
+  CHECK(output.sizes() == c10::IntArrayRef({kSamples, 8, 6, 6}));
+  CHECK(all_zero(output.narrow(1, 4, 4)));
+  CHECK(net->ptr<ChoiceBlock<Conv>::Impl>(0)->is_open(1));
+  torch::nn::AnyModule any(ChoiceBlock(contract_conv(), contract_conv()));
+  any.get<ChoiceBlock<Conv>>()->select(1);
+  CHECK(any.get<ChoiceBlock<Conv>::Impl>().is_open(1));
+}
+
+TEST_CASE(
     "Contract: gates inside a closed branch draw nothing",
     "[contract][random]") {
   const auto skip = GENERATE(contract_skips());
