@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// A full training step of the seed net with N paths of which one is open, for
+// each way of closing the others.
+#include "support/program.hpp"
+#include "support/seed_forms.hpp"
+
+#include <ATen/Parallel.h>
+
+#include <chrono>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using bench::SeedSettings;
+
+void time_steps(
+    benchmark::State& state,
+    bench::Form form,
+    const SeedSettings& settings,
+    bool same_path) {
+  at::set_num_threads(settings.threads);
+  const auto training = bench::make_training(form, settings);
+  training->make_momentum();
+  const auto open = bench::open_branches(settings, same_path);
+  std::size_t next = 0;
+  const auto step = [&] {
+    training->step(open[next]);
+    next = (next + 1) % open.size();
+  };
+
+  using Clock = std::chrono::steady_clock;
+  const auto warm = Clock::now() + std::chrono::milliseconds(20);
+  do {
+    step();
+  } while (Clock::now() < warm);
+
+  for (auto _ : state) {
+    step();
+  }
+}
+
+bench::Group make_group(const SeedSettings& settings, bool same_path) {
+  bench::Group group;
+  group.check = [settings] { bench::check_forms(settings); };
+  for (const auto form : bench::kForms) {
+    group.rows.push_back(
+        {bench::row_name("closed_paths", form, settings),
+         [=](benchmark::State& state) {
+           time_steps(state, form, settings, same_path);
+         }});
+  }
+  return group;
+}
+
+std::vector<bench::Group> make_groups(const bench::Settings& settings) {
+  std::vector<bench::Group> groups;
+  if (settings.quick) {
+    groups.push_back(make_group({.branches = 2}, settings.same_path));
+    groups.push_back(make_group({.branches = 4}, settings.same_path));
+    return groups;
+  }
+  for (const int threads : {1, 2}) {
+    for (const int width : {1, 4}) {
+      for (const int batch : {4, 64}) {
+        for (const int branches : {2, 4, 8, 16, 32, 64}) {
+          groups.push_back(make_group(
+              {branches, batch, width, threads}, settings.same_path));
+        }
+      }
+    }
+  }
+  return groups;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return bench::run_program(argc, argv, make_groups);
+}
