@@ -11,17 +11,16 @@ namespace gatedpaths::detail {
 ///
 /// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
 /// SC 2011), LibTorch's engine: the key is `seed`, the counter's upper half is
-/// `step`, its lower half starts at `gate << 32`, so that each gate of each step
-/// has 2^34 numbers of its own. No state is shared with any other generator.
+/// `step`, its lower half starts at `gate << 32`, so that each gate of each
+/// step has 2^34 numbers of its own. No state is shared with any other
+/// generator.
 class CounterRandom {
  public:
   CounterRandom(uint64_t seed, uint64_t step, uint64_t gate)
       : engine_(seed, step, gate << 32U) {}
 
   /// 32 uniform bits.
-  uint32_t bits() {
-    return engine_();
-  }
+  uint32_t bits() { return engine_(); }
 
   /// 64 uniform bits.
   uint64_t bits64() {
@@ -41,9 +40,7 @@ class CounterRandom {
   }
 
   /// A uniform number in `[0, 1)` with 53 random bits.
-  double uniform() {
-    return static_cast<double>(bits64() >> 11U) * 0x1.0p-53;
-  }
+  double uniform() { return static_cast<double>(bits64() >> 11U) * 0x1.0p-53; }
 
  private:
   at::Philox4_32 engine_;

@@ -73,7 +73,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "CounterRandom: uniform numbers lie in [0, 1)",
+    "CounterRandom: uniform numbers lie from 0 to below 1",
     "[counter_random][random]") {
   CounterRandom random(6, 0, 0);
   std::vector<int64_t> counts(16);
