@@ -14,6 +14,24 @@
 #include <string>
 #include <vector>
 
+namespace {
+
+/// The word as a shell takes it.
+std::string quoted(const std::string& word) {
+  constexpr auto kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,+-";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) {
+    return word;
+  }
+  std::string result = "'";
+  for (const char c : word) {
+    result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  }
+  return result + "'";
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   cifar10::Options options;
@@ -21,9 +39,9 @@ int main(int argc, char** argv) {
           arguments, options, std::cout, std::cerr)) {
     return *status;
   }
-  std::string command = argv[0];
+  std::string command = quoted(argv[0]);
   for (const auto& argument : arguments) {
-    command += ' ' + argument;
+    command += ' ' + quoted(argument);
   }
   try {
     return cifar10::run_session(options, command);

@@ -57,8 +57,9 @@ std::string clock_text(double seconds) {
 std::string bar_text(const ProgressState& state, double rate, int width) {
   const auto before = epoch_text(state);
   const auto after = numbers_text(state, rate);
-  // Brackets, spaces, and the last column, where some terminals wrap.
-  const auto room = width - static_cast<int>(before.size() + after.size()) - 5;
+  // Brackets and spaces; and at the end room for the ^C of a terminal's echo,
+  // which would wrap the line.
+  const auto room = width - static_cast<int>(before.size() + after.size()) - 7;
   if (room < 5) {
     return (before + " " + after).substr(0, static_cast<std::size_t>(width));
   }

@@ -5,6 +5,8 @@
 #include "support/errors.hpp"
 #include "support/files.hpp"
 
+#include <cmath>
+
 namespace cifar10 {
 
 namespace test = gatedpaths::test;

@@ -7,6 +7,7 @@
 
 #include <torch/serialize/archive.h>
 
+#include <algorithm>
 #include <map>
 #include <sstream>
 

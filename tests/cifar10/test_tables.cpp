@@ -4,6 +4,7 @@
 #include "support/catch.hpp"
 
 #include <cmath>
+#include <sstream>
 
 namespace cifar10 {
 namespace {
