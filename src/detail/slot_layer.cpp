@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "slot_layer.hpp"
 
-#include <gatedpaths/detail/input_signature.hpp>
-
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/WrapDimMinimal.h>
@@ -20,7 +18,11 @@ void check_slot_sizes(
     std::string_view option,
     const std::vector<int64_t>& sizes) {
   TORCH_CHECK_VALUE(
-      !sizes.empty(), layer, ": expected ", option, " of at least one slot");
+      !sizes.empty(),
+      layer,
+      ": expected ",
+      option,
+      " of at least one slot, got []");
   TORCH_CHECK_VALUE(
       std::all_of(sizes.begin(), sizes.end(), [](auto s) { return s >= 1; }),
       layer,
@@ -54,33 +56,47 @@ void check_slots(
       slots.num_slots());
   const auto positions = slots.positions();
   for (size_t i = 0; i < positions.size(); ++i) {
-    const at::Tensor& value = slots.values()[i];
-    const int64_t dims = value.dim();
-    const int64_t wanted = dim < 0 ? dims + dim : dim;
-    TORCH_CHECK_VALUE(
-        wanted >= 0 && wanted < dims &&
-            c10::maybe_wrap_dim(slots.dim(), dims) == wanted,
+    check_slot(
         layer,
-        "::forward: expected slots that are concatenated along dim ",
-        dim,
-        ", got slots of ",
-        value.sizes(),
-        " along dim ",
+        slots.values()[i],
         slots.dim(),
-        dim < 0 ? "; flatten() them first" : "");
-    const int64_t size = sizes[static_cast<size_t>(positions[i])];
-    TORCH_CHECK_VALUE(
-        value.size(wanted) == size,
-        layer,
-        "::forward: expected slot ",
         positions[i],
-        " to have ",
-        size,
-        " along dim ",
-        wanted,
-        ", got ",
-        value.sizes());
+        sizes[static_cast<size_t>(positions[i])],
+        dim);
   }
+}
+
+void check_slot(
+    std::string_view layer,
+    const at::Tensor& value,
+    int64_t slots_dim,
+    int64_t slot,
+    int64_t size,
+    int64_t dim) {
+  const int64_t dims = value.dim();
+  const int64_t wanted = dim < 0 ? dims + dim : dim;
+  TORCH_CHECK_VALUE(
+      wanted >= 0 && wanted < dims &&
+          c10::maybe_wrap_dim(slots_dim, dims) == wanted,
+      layer,
+      "::forward: expected slots that are concatenated along dim ",
+      dim,
+      ", got slots of ",
+      value.sizes(),
+      " along dim ",
+      slots_dim,
+      dim < 0 ? "; flatten() them first" : "");
+  TORCH_CHECK_VALUE(
+      value.size(wanted) == size,
+      layer,
+      "::forward: expected slot ",
+      slot,
+      " to have ",
+      size,
+      " along dim ",
+      wanted,
+      ", got ",
+      value.sizes());
 }
 
 SlotSplit split_of(
@@ -98,17 +114,29 @@ SlotSplit split_of(
 at::Tensor bias_alone(
     const at::Tensor& bias,
     c10::IntArrayRef sizes,
-    const at::Tensor& weight,
+    const at::TensorOptions& options,
     int64_t dim) {
-  const auto dtype =
-      autocast_dtype(weight.device().type()).value_or(weight.scalar_type());
   if (!bias.defined()) {
-    return at::zeros(sizes, weight.options().dtype(dtype));
+    return at::zeros(sizes, options);
   }
   const auto dims = static_cast<int64_t>(sizes.size());
   std::vector<int64_t> shape(sizes.size(), 1);
   shape[static_cast<size_t>(c10::maybe_wrap_dim(dim, dims))] = -1;
-  return bias.view(shape).expand(sizes).to(dtype).contiguous();
+  return bias.view(shape).expand(sizes).to(options.dtype()).contiguous();
+}
+
+bool any_requires_grad(const std::vector<at::Tensor>& parts) {
+  return std::any_of(parts.begin(), parts.end(), [](const at::Tensor& part) {
+    return part.requires_grad();
+  });
+}
+
+void copy_requires_grad(const torch::nn::Module& from, torch::nn::Module& to) {
+  const auto parameters = from.parameters();
+  auto copies = to.parameters();
+  for (size_t i = 0; i < copies.size(); ++i) {
+    copies[i].set_requires_grad(parameters[i].requires_grad());
+  }
 }
 
 at::Tensor let_coast(

@@ -5,6 +5,7 @@
 #include <gatedpaths/modules/slots.hpp>
 
 #include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <string>
@@ -33,17 +34,33 @@ void check_slots(
     const std::vector<int64_t>& sizes,
     int64_t dim);
 
+/// Throws where the value of one slot, concatenated along `slots_dim`, is not
+/// of `size` along `dim`.
+void check_slot(
+    std::string_view layer,
+    const at::Tensor& value,
+    int64_t slots_dim,
+    int64_t slot,
+    int64_t size,
+    int64_t dim);
+
 /// `weight` -> `weight_0`, `weight_1`, ... cut along `dim`.
 SlotSplit split_of(
     std::string dense_name, std::vector<int64_t> sizes, int64_t dim);
 
 /// What a layer gives with no slot open: its bias along `dim` of `sizes`, or
-/// zeros like `weight` where it has none.
+/// zeros where it has none.
 at::Tensor bias_alone(
     const at::Tensor& bias,
     c10::IntArrayRef sizes,
-    const at::Tensor& weight,
+    const at::TensorOptions& options,
     int64_t dim);
+
+/// Whether a dense layer's tensor needs a gradient, whose parts these are.
+bool any_requires_grad(const std::vector<at::Tensor>& parts);
+
+/// What LibTorch's clones forget, for a module and all below it.
+void copy_requires_grad(const torch::nn::Module& from, torch::nn::Module& to);
 
 /// When the gradient reaches `output`, each weight without a gradient gets one
 /// of zeros.

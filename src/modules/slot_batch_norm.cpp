@@ -94,6 +94,7 @@ detail::DenseBatchNorm<D> SlotBatchNormImpl<D>::to_dense() const {
         parts.push_back(part(norm));
       }
       target.set_data(torch::cat(parts));
+      target.set_requires_grad(detail::any_requires_grad(parts));
     }
   };
   join(dense->weight, [](const auto& norm) { return norm->weight; });
@@ -110,6 +111,14 @@ detail::DenseBatchNorm<D> SlotBatchNormImpl<D>::to_dense() const {
   }
   dense->train(this->is_training());
   return dense;
+}
+
+template <size_t D>
+std::shared_ptr<torch::nn::Module> SlotBatchNormImpl<D>::clone(
+    const std::optional<torch::Device>& device) const {
+  auto copy = torch::nn::Cloneable<SlotBatchNormImpl<D>>::clone(device);
+  detail::copy_requires_grad(*this, *copy);
+  return copy;
 }
 
 template <size_t D>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/modules/slot_consumer.hpp>
 
+#include <numeric>
+
 namespace gatedpaths {
 
 void SlotConsumer::forget_used() noexcept {
@@ -20,6 +22,12 @@ void SlotConsumer::use(c10::IntArrayRef positions) {
       used_.push_back(slot);
     }
   }
+}
+
+void SlotConsumer::use_all() {
+  std::vector<int64_t> all(static_cast<size_t>(num_slots()));
+  std::iota(all.begin(), all.end(), 0);
+  use(all);
 }
 
 }  // namespace gatedpaths

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/modules/slot_conv.hpp>
 
+#include <gatedpaths/detail/no_trace.hpp>
+
 #include "../detail/slot_layer.hpp"
 
 #include <c10/util/Exception.h>
@@ -108,17 +110,9 @@ torch::Tensor SlotConvImpl<D>::forward(const Slots& slots) {
   detail::check_slots(kLayer<D>, slots, options.slot_channels(), /*dim=*/1);
   const auto positions = slots.positions();
   const auto values = slots.values();
-  use(positions);
+  options.coast() ? use_all() : use(positions);
   if (values.empty()) {
-    const auto sizes_of_none = [&] {
-      const torch::NoGradGuard no_grad;
-      const auto zeros = slots.empty_value(0, -1);
-      auto sizes =
-          convolve(zeros.narrow(0, 0, 0), weights.front(), bias).sizes().vec();
-      sizes.front() = zeros.size(0);
-      return sizes;
-    };
-    return detail::bias_alone(bias, sizes_of_none(), weights.front(), 1);
+    return forward_nothing(slots);
   }
   const auto weight = [&](size_t i) {
     return weights[static_cast<size_t>(positions[i])];
@@ -131,6 +125,27 @@ torch::Tensor SlotConvImpl<D>::forward(const Slots& slots) {
 }
 
 template <size_t D>
+torch::Tensor SlotConvImpl<D>::forward_nothing(const Slots& slots) {
+  const auto zeros = slots.empty_value(0, -1);
+  detail::check_slot(
+      kLayer<D>,
+      zeros,
+      slots.dim(),
+      /*slot=*/0,
+      options.slot_channels().front(),
+      /*dim=*/1);
+  if (options.coast()) {
+    return detail::let_coast(convolve(zeros, weights.front(), bias), weights);
+  }
+  // Detached, or autocast would keep a weight without a graph in its cache.
+  const auto none =
+      convolve(zeros.narrow(0, 0, 0), weights.front().detach(), {});
+  auto sizes = none.sizes().vec();
+  sizes.front() = zeros.size(0);
+  return detail::bias_alone(bias, sizes, none.options(), /*dim=*/1);
+}
+
+template <size_t D>
 detail::DenseConv<D> SlotConvImpl<D>::to_dense() const {
   const torch::NoGradGuard no_grad;
   // A fresh layer draws its weights; nobody asked for that.
@@ -138,11 +153,22 @@ detail::DenseConv<D> SlotConvImpl<D>::to_dense() const {
   detail::DenseConv<D> dense(options.dense());
   dense->to(weights.front().device(), weights.front().scalar_type());
   dense->weight.copy_(torch::cat(weights, 1));
+  dense->weight.set_requires_grad(detail::any_requires_grad(weights));
   if (bias.defined()) {
     dense->bias.copy_(bias);
+    dense->bias.set_requires_grad(bias.requires_grad());
   }
   dense->train(this->is_training());
   return dense;
+}
+
+template <size_t D>
+std::shared_ptr<torch::nn::Module> SlotConvImpl<D>::clone(
+    const std::optional<torch::Device>& device) const {
+  const detail::RandomStreams streams(torch::kCPU);
+  auto copy = torch::nn::Cloneable<SlotConvImpl<D>>::clone(device);
+  detail::copy_requires_grad(*this, *copy);
+  return copy;
 }
 
 template <size_t D>

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/modules/slot_linear.hpp>
 
+#include <gatedpaths/detail/input_signature.hpp>
+#include <gatedpaths/detail/no_trace.hpp>
+
 #include "../detail/slot_layer.hpp"
 
 #include <ATen/ops/addmm.h>
@@ -74,11 +77,9 @@ torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
   check_slots(slots);
   const auto positions = slots.positions();
   const auto values = slots.values();
-  use(positions);
+  options.coast() ? use_all() : use(positions);
   if (values.empty()) {
-    auto sizes = slots.empty_value(0, -1).sizes().vec();
-    sizes.back() = options.out_features();
-    return detail::bias_alone(bias, sizes, weights.front(), -1);
+    return forward_nothing(slots);
   }
   const auto weight = [&](size_t i) {
     return weights[static_cast<size_t>(positions[i])];
@@ -92,6 +93,31 @@ torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
   return options.coast() ? detail::let_coast(output, weights) : output;
 }
 
+torch::Tensor SlotLinearImpl::forward_nothing(const Slots& slots) {
+  const auto zeros = slots.empty_value(0, -1);
+  detail::check_slot(
+      "SlotLinear",
+      zeros,
+      slots.dim(),
+      /*slot=*/0,
+      options.slot_features().front(),
+      /*dim=*/-1);
+  if (options.coast()) {
+    return detail::let_coast(at::linear(zeros, weights.front(), bias), weights);
+  }
+  auto sizes = zeros.sizes().vec();
+  sizes.back() = options.out_features();
+  // Autocast leaves double alone.
+  const auto own = weights.front().scalar_type();
+  const auto autocast = detail::autocast_dtype(zeros.device().type());
+  return detail::bias_alone(
+      bias,
+      sizes,
+      weights.front().options().dtype(
+          own == at::kDouble ? own : autocast.value_or(own)),
+      /*dim=*/-1);
+}
+
 torch::nn::Linear SlotLinearImpl::to_dense() const {
   const torch::NoGradGuard no_grad;
   // A fresh layer draws its weights; nobody asked for that.
@@ -99,11 +125,21 @@ torch::nn::Linear SlotLinearImpl::to_dense() const {
   auto dense = dense_like(options);
   dense->to(weights.front().device(), weights.front().scalar_type());
   dense->weight.copy_(torch::cat(weights, 1));
+  dense->weight.set_requires_grad(detail::any_requires_grad(weights));
   if (bias.defined()) {
     dense->bias.copy_(bias);
+    dense->bias.set_requires_grad(bias.requires_grad());
   }
   dense->train(is_training());
   return dense;
+}
+
+std::shared_ptr<torch::nn::Module> SlotLinearImpl::clone(
+    const std::optional<torch::Device>& device) const {
+  const detail::RandomStreams streams(torch::kCPU);
+  auto copy = Cloneable::clone(device);
+  detail::copy_requires_grad(*this, *copy);
+  return copy;
 }
 
 int64_t SlotLinearImpl::num_slots() const noexcept {

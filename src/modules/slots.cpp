@@ -144,6 +144,12 @@ Slots Slots::flatten() const {
 }
 
 Slots Slots::map_values(detail::SlotFunction function, NonZero non_zero) const {
+  const auto check_defined = [](const at::Tensor& image) {
+    TORCH_CHECK_VALUE(
+        image.defined(),
+        "Slots::map: expected a function that returns a tensor, got an "
+        "undefined one");
+  };
   Slots mapped = *this;
   if (non_zero == NonZero::kRefuse && !values_.empty()) {
     auto sizes = values_.front().sizes().vec();
@@ -152,6 +158,7 @@ Slots Slots::map_values(detail::SlotFunction function, NonZero non_zero) const {
     }
     const auto image = function.apply_without_trace(
         at::zeros(sizes, values_.front().options()));
+    check_defined(image);
     const auto left = image.count_nonzero().item<int64_t>();
     TORCH_CHECK_VALUE(
         left == 0,
@@ -167,6 +174,7 @@ Slots Slots::map_values(detail::SlotFunction function, NonZero non_zero) const {
   }
   for (auto& value : mapped.values_) {
     auto image = function.apply(value);
+    check_defined(image);
     TORCH_CHECK_VALUE(
         value.dim() == 0 || (image.dim() > 0 && image.size(0) == value.size(0)),
         "Slots::map: expected a function that keeps the ",

@@ -11,6 +11,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <ostream>
 #include <type_traits>
 #include <utility>
@@ -67,6 +69,10 @@ class GATEDPATHS_EXPORT SlotBatchNormImpl
   /// The dense layer, with a copy of parameters and statistics. Its
   /// `num_batches_tracked` is the largest of the slots'.
   detail::DenseBatchNorm<D> to_dense() const;
+
+  /// A deep copy; the mode and `requires_grad` are kept.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<torch::Device>& device = std::nullopt) const override;
 
   int64_t num_slots() const noexcept override;
   std::vector<at::Tensor> slot_parameters(int64_t index) const override;

@@ -53,8 +53,10 @@ class GATEDPATHS_EXPORT SlotConsumer {
   SlotConsumer& operator=(const SlotConsumer&) = default;
   SlotConsumer& operator=(SlotConsumer&&) = default;
 
-  /// To be called by each forward.
+  /// To be called by each forward, with the slots that it gives a gradient.
   void use(c10::IntArrayRef positions);
+  /// The same for all slots.
+  void use_all();
 
  private:
   std::vector<int64_t> used_;

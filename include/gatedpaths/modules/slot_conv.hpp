@@ -11,6 +11,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <ostream>
 #include <type_traits>
 #include <utility>
@@ -82,6 +84,11 @@ class GATEDPATHS_EXPORT SlotConvImpl
   /// The dense layer, with a copy of the weights.
   detail::DenseConv<D> to_dense() const;
 
+  /// A deep copy; the mode and `requires_grad` are kept, and no random number
+  /// is drawn.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<torch::Device>& device = std::nullopt) const override;
+
   int64_t num_slots() const noexcept override;
   std::vector<at::Tensor> slot_parameters(int64_t index) const override;
   std::vector<SlotSplit> slot_splits() const override;
@@ -102,6 +109,7 @@ class GATEDPATHS_EXPORT SlotConvImpl
       const torch::Tensor& input,
       const torch::Tensor& weight,
       const torch::Tensor& with_bias) const;
+  torch::Tensor forward_nothing(const Slots& slots);
 };
 
 extern template class SlotConvImpl<1>;

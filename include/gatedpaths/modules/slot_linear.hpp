@@ -10,6 +10,8 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -79,6 +81,11 @@ class GATEDPATHS_EXPORT SlotLinearImpl
   /// The dense layer, with a copy of the weights.
   torch::nn::Linear to_dense() const;
 
+  /// A deep copy; the mode and `requires_grad` are kept, and no random number
+  /// is drawn.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<torch::Device>& device = std::nullopt) const override;
+
   int64_t num_slots() const noexcept override;
   std::vector<at::Tensor> slot_parameters(int64_t index) const override;
   std::vector<SlotSplit> slot_splits() const override;
@@ -96,6 +103,7 @@ class GATEDPATHS_EXPORT SlotLinearImpl
 
  private:
   void check_slots(const Slots& slots) const;
+  torch::Tensor forward_nothing(const Slots& slots);
 };
 
 /// A linear layer on the open slots of a concatenation: what a

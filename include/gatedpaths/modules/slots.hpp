@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/SmallVector.h>
+#include <torch/nn/module.h>
 
 #include <concepts>
 #include <cstdint>
@@ -111,7 +112,8 @@ class GATEDPATHS_EXPORT Slots {
   /// For what leaves zeros zero: relu, pooling, dropout.
   ///
   /// Whether it does is tried in each call on one sample of zeros, without a
-  /// trace. (`SlotMap` tries it once only.)
+  /// trace. (`SlotMap` tries it once only.) A module should be given as such:
+  /// what a function does to a module that it refers to cannot be taken back.
   ///
   /// Throws: `c10::ValueError` where `function` makes zeros into something else
   /// and `non_zero` does not allow it, or gives another number of samples.
@@ -145,8 +147,8 @@ class GATEDPATHS_EXPORT Slots {
               }};
     } else {
       return {function, [function](const at::Tensor& value) -> at::Tensor {
-                const at::NoGradGuard no_grad;
-                const detail::RandomStreams streams(value.device());
+                torch::nn::Module nothing;  // a function has no buffers
+                const detail::NoTrace no_trace(nothing, value.device());
                 return function(value);
               }};
     }
