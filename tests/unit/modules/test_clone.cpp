@@ -288,7 +288,7 @@ TEST_CASE("Clone: works through a Cloneable parent", "[clone]") {
   CHECK(modes(*copy) == modes(*net));
   for (const auto& parameter : net->named_parameters()) {
     CAPTURE(parameter.key());
-    const auto& twin = copy->named_parameters()[parameter.key()];
+    const auto twin = copy->named_parameters()[parameter.key()];
     CHECK(bit_equal(twin, parameter.value()));
     CHECK(twin.requires_grad() == parameter->requires_grad());
   }
