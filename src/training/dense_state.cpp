@@ -128,7 +128,7 @@ void slots_from_dense(torch::nn::Module& net, const StateDict& dense) {
   for (const DenseTensor& tensor : walk.tensors) {
     expected.insert(tensor.name);
     const auto* source = dense.find(tensor.name);
-    if (source == nullptr) {
+    if (source == nullptr || !source->defined()) {
       problems.push_back(fmt::format("'{}' is missing", tensor.name));
     } else if (source->sizes() != c10::IntArrayRef(tensor.sizes())) {
       problems.push_back(fmt::format(
