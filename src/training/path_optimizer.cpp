@@ -5,11 +5,38 @@
 #include <torch/optim/lbfgs.h>
 
 #include <algorithm>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 namespace gatedpaths {
+
+namespace {
+
+void check_space(
+    const std::shared_ptr<torch::nn::Module>& root, const PathSpace& space) {
+  const PathSpace own(root);
+  TORCH_CHECK_VALUE(
+      own.num_gates() == space.num_gates(),
+      "PathOptimizer: expected the space of the network, of ",
+      own.num_gates(),
+      " gates, got one of ",
+      space.num_gates());
+  for (int64_t g = 0; g < own.num_gates(); ++g) {
+    TORCH_CHECK_VALUE(
+        &own.gate(g) == &space.gate(g),
+        "PathOptimizer: expected the space of the network, got one whose gate ",
+        g,
+        " ('",
+        space.gate_name(g),
+        "') is not the network's gate '",
+        own.gate_name(g),
+        "'");
+  }
+}
+
+}  // namespace
 
 // Walks the module tree once and gives each parameter its unit.
 class PathOptimizer::Builder {
@@ -23,12 +50,13 @@ class PathOptimizer::Builder {
     }
     const auto& groups = owner_.optimizer_.param_groups();
     for (size_t g = 0; g < groups.size(); ++g) {
+      owner_.group_sizes_.push_back(groups[g].params().size());
       for (const auto& parameter : groups[g].params()) {
         groups_.emplace(
             parameter.unsafeGetTensorImpl(), static_cast<int64_t>(g));
       }
     }
-    visit(*owner_.root_, 0);
+    visit(*owner_.root_, 0, nullptr, nullptr);
     for (const auto& group : groups) {
       for (const auto& parameter : group.params()) {
         if (!numbers_.contains(parameter.unsafeGetTensorImpl())) {
@@ -41,6 +69,11 @@ class PathOptimizer::Builder {
   }
 
  private:
+  using Impls = std::unordered_set<const c10::TensorImpl*>;
+  // The units of the gate around, while outside of all its branches.
+  using Branches =
+      std::unordered_map<const torch::nn::Module*, std::vector<size_t>>;
+
   size_t add_units(int64_t count) {
     const size_t first = owner_.units_.size();
     owner_.units_.resize(first + static_cast<size_t>(count));
@@ -56,55 +89,73 @@ class PathOptimizer::Builder {
     const auto group = groups_.find(impl);
     owner_.units_[unit].entries.push_back(
         {parameter, number, group == groups_.end() ? -1 : group->second});
+    if (parameter.grad().defined()) {
+      owner_.use(unit);  // of a backward before this object was made
+    }
   }
 
-  void visit(torch::nn::Module& module, size_t unit) {
+  // `in_slots`: what belongs to the slots of the layer around, if any.
+  void visit(
+      torch::nn::Module& module,
+      size_t unit,
+      const Branches* branches,
+      const Impls* in_slots) {
+    if (!visited_.emplace(&module, unit).second) {
+      return;
+    }
+    Impls own_slots;
     if (auto* layer = dynamic_cast<SlotConsumer*>(&module)) {
-      const size_t first = consumer_units(*layer);
-      for (int64_t slot = 0; slot < layer->num_slots(); ++slot) {
-        for (const auto& parameter : layer->slot_parameters(slot)) {
-          placed_.insert(parameter.unsafeGetTensorImpl());
+      own_slots = add_slots(*layer);
+      in_slots = &own_slots;
+    }
+    for (const auto& parameter : module.parameters(/*recurse=*/false)) {
+      if (in_slots == nullptr ||
+          !in_slots->contains(parameter.unsafeGetTensorImpl())) {
+        add(parameter, unit);
+      }
+    }
+    Branches own_branches;
+    if (const auto* gate = dynamic_cast<const GatedModule*>(&module)) {
+      const size_t first = owner_.first_units_[gates_.at(gate)];
+      for (int64_t b = 0; b < gate->num_branches(); ++b) {
+        own_branches[&gate->branch_module(b)].push_back(
+            first + static_cast<size_t>(b));
+      }
+      branches = &own_branches;
+    }
+    for (const auto& child : module.children()) {
+      if (branches == nullptr || !branches->contains(child.get())) {
+        visit(*child, unit, branches, in_slots);
+        continue;
+      }
+      for (const size_t branch : branches->at(child.get())) {
+        visit(*child, branch, nullptr, in_slots);
+      }
+    }
+  }
+
+  // Gives each slot its unit. Returns the parameters of all slots.
+  Impls add_slots(SlotConsumer& layer) {
+    const bool is_new = layers_.insert(&layer).second;
+    const size_t first = is_new ? add_units(layer.num_slots()) : 0;
+    if (is_new) {
+      owner_.consumers_.push_back({&layer, first});
+    }
+    Impls impls;
+    for (int64_t slot = 0; slot < layer.num_slots(); ++slot) {
+      for (const auto& parameter : layer.slot_parameters(slot)) {
+        impls.insert(parameter.unsafeGetTensorImpl());
+        if (is_new) {
           add(parameter, first + static_cast<size_t>(slot));
         }
       }
     }
-    for (const auto& parameter : module.parameters(/*recurse=*/false)) {
-      if (!placed_.contains(parameter.unsafeGetTensorImpl())) {
-        add(parameter, unit);
-      }
-    }
-    const auto* gate = dynamic_cast<const GatedModule*>(&module);
-    for (const auto& child : module.children()) {
-      bool is_branch = false;
-      for (int64_t b = 0; gate != nullptr && b < gate->num_branches(); ++b) {
-        if (&gate->branch_module(b) == child.get()) {
-          is_branch = true;
-          visit(
-              *child,
-              owner_.first_units_[gates_.at(gate)] + static_cast<size_t>(b));
-        }
-      }
-      if (!is_branch) {
-        visit(*child, unit);
-      }
-    }
-  }
-
-  size_t consumer_units(SlotConsumer& layer) {
-    const auto known = std::find_if(
-        owner_.consumers_.begin(),
-        owner_.consumers_.end(),
-        [&](const Consumer& consumer) { return consumer.layer == &layer; });
-    if (known != owner_.consumers_.end()) {
-      return known->first_unit;
-    }
-    const size_t first = add_units(layer.num_slots());
-    owner_.consumers_.push_back({&layer, first});
-    return first;
+    return impls;
   }
 
   PathOptimizer& owner_;
-  std::unordered_set<const c10::TensorImpl*> placed_;  // in a slot's unit
+  std::set<std::pair<const torch::nn::Module*, size_t>> visited_;
+  std::unordered_set<const SlotConsumer*> layers_;
   std::unordered_map<const GatedModule*, size_t> gates_;
   std::unordered_map<const c10::TensorImpl*, size_t> numbers_;
   std::unordered_map<const c10::TensorImpl*, int64_t> groups_;
@@ -120,6 +171,7 @@ PathOptimizer::PathOptimizer(
       dynamic_cast<torch::optim::LBFGS*>(&optimizer) == nullptr,
       "PathOptimizer: expected an optimizer that treats each parameter by "
       "itself, got LBFGS");
+  check_space(root_, space_);
   const Builder builder(*this);
 }
 
@@ -132,10 +184,11 @@ void PathOptimizer::zero_grad() {
   remember();
   for_each_used(
       [](const Entry& entry) { entry.parameter.mutable_grad().reset(); });
-  for (const size_t unit : used_) {
-    units_[unit].used = false;
-  }
-  used_.clear();
+  std::erase_if(used_, [this](size_t unit) {
+    Used& used = units_[unit].used;
+    used = used == Used::kThisRound ? Used::kLastRound : Used::kLongAgo;
+    return used == Used::kLongAgo;
+  });
   for (const Consumer& consumer : consumers_) {
     consumer.layer->forget_used();
   }
@@ -143,21 +196,23 @@ void PathOptimizer::zero_grad() {
 
 std::vector<torch::Tensor> PathOptimizer::parameters() {
   remember();
+  std::vector<const Entry*> open;
+  for_each_used([&](const Entry& entry) { open.push_back(&entry); });
+  // What is summed over them is then the same to the bit, a norm say.
+  std::sort(open.begin(), open.end(), [](const Entry* a, const Entry* b) {
+    return a->number < b->number;
+  });
   std::vector<torch::Tensor> result;
-  for_each_used([&](const Entry& entry) { result.push_back(entry.parameter); });
+  result.reserve(open.size());
+  for (const Entry* entry : open) {
+    result.push_back(entry->parameter);
+  }
   return result;
 }
 
 torch::Tensor PathOptimizer::step(
     torch::optim::Optimizer::LossClosure closure) {
-  auto& groups = optimizer_.param_groups();
-  TORCH_CHECK(
-      groups.size() == open_groups_.size(),
-      "PathOptimizer::step: expected the optimizer's ",
-      open_groups_.size(),
-      " parameter groups, got ",
-      groups.size(),
-      "; make a new PathOptimizer after adding groups");
+  check_groups();
   torch::Tensor loss;
   if (closure) {
     // Run here, since what it opens has to be known before the step.
@@ -165,6 +220,9 @@ torch::Tensor PathOptimizer::step(
     loss = closure();
   }
   remember();
+  for (auto& open : open_groups_) {
+    open.clear();
+  }
   for_each_used([this](const Entry& entry) {
     if (entry.group >= 0) {
       open_groups_[static_cast<size_t>(entry.group)].push_back(entry.parameter);
@@ -177,12 +235,7 @@ torch::Tensor PathOptimizer::step(
         : all_(all), open_(open) {
       exchange();
     }
-    ~Swap() {
-      exchange();
-      for (auto& group : open_) {
-        group.clear();
-      }
-    }
+    ~Swap() { exchange(); }
     Swap(const Swap&) = delete;
     Swap& operator=(const Swap&) = delete;
 
@@ -195,7 +248,7 @@ torch::Tensor PathOptimizer::step(
     std::vector<torch::optim::OptimizerParamGroup>& all_;
     std::vector<std::vector<torch::Tensor>>& open_;
   };
-  const Swap only_open(groups, open_groups_);
+  const Swap only_open(optimizer_.param_groups(), open_groups_);
   optimizer_.step();
   return loss;
 }
@@ -216,9 +269,32 @@ void PathOptimizer::remember() {
 }
 
 void PathOptimizer::use(size_t unit) {
-  if (!units_[unit].used) {
-    units_[unit].used = true;
+  Used& used = units_[unit].used;
+  if (used == Used::kLongAgo) {
     used_.push_back(unit);
+  }
+  used = Used::kThisRound;
+}
+
+void PathOptimizer::check_groups() const {
+  const auto& groups = optimizer_.param_groups();
+  TORCH_CHECK(
+      groups.size() == group_sizes_.size(),
+      "PathOptimizer::step: expected the optimizer's ",
+      group_sizes_.size(),
+      " parameter groups, got ",
+      groups.size(),
+      "; make a new PathOptimizer after adding groups");
+  for (size_t g = 0; g < groups.size(); ++g) {
+    TORCH_CHECK(
+        groups[g].params().size() == group_sizes_[g],
+        "PathOptimizer::step: expected the ",
+        group_sizes_[g],
+        " parameters of the optimizer's group ",
+        g,
+        ", got ",
+        groups[g].params().size(),
+        "; make a new PathOptimizer after adding parameters");
   }
 }
 

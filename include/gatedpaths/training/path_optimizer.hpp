@@ -9,6 +9,7 @@
 #include <torch/nn/module.h>
 #include <torch/optim/optimizer.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -17,7 +18,7 @@ namespace gatedpaths {
 
 /// The bookkeeping of a training step in time of what is open: applies a path,
 /// clears gradients and steps an optimizer, and looks only at the parameters
-/// that are open now or were since the last clearing.
+/// that are open now or were since the last clearing but one.
 ///
 /// An optimizer's own `zero_grad()` and `step()`, and `Module::parameters()`,
 /// walk over every parameter of the network, closed or not. Optimizers keep
@@ -32,6 +33,9 @@ namespace gatedpaths {
 /// paths before one step, whose gradients are all kept. Parameters of the
 /// optimizer that are not in the network are always stepped.
 ///
+/// As with an optimizer, gradients may be cleared before a forward, or between
+/// it and its backward.
+///
 /// Apply paths through this object: it has to see each one. Where modules draw
 /// by themselves, call `remember()` after each forward that another one follows
 /// before the next `step()`.
@@ -39,7 +43,7 @@ namespace gatedpaths {
 /// It keeps the network alive, and refers to the optimizer.
 ///
 /// Throws, when made: `c10::ValueError` for an optimizer that does not treat
-/// each parameter by itself (`LBFGS`).
+/// each parameter by itself (`LBFGS`), or the space of another network.
 ///
 /// Example:
 /// ```
@@ -65,15 +69,19 @@ class GATEDPATHS_EXPORT PathOptimizer {
   /// cleared and stepped.
   void apply(const Path& path);
 
-  /// Makes the gradients of all that was open since the last call undefined.
+  /// Makes the gradients of `parameters()` undefined.
   void zero_grad();
 
   /// The parameters that may have a gradient: of what is open now, of what was
-  /// since the last `zero_grad()`, and of what stands outside of every gate.
+  /// since the last `zero_grad()` but one, and of what stands outside of every
+  /// gate. They are in the network's order.
   std::vector<torch::Tensor> parameters();
 
   /// One step of the optimizer on these parameters. A closure is run once,
   /// before the step; its loss is returned.
+  ///
+  /// Throws: `c10::Error` where the optimizer was given groups or parameters
+  /// since this object was made; nothing is stepped then.
   torch::Tensor step(torch::optim::Optimizer::LossClosure closure = nullptr);
 
   /// Remembers what is open now, as `apply` does of what was.
@@ -85,10 +93,13 @@ class GATEDPATHS_EXPORT PathOptimizer {
     size_t number;  // the same for the same parameter
     int64_t group;  // of the optimizer; -1 for none
   };
+  // When a unit was used last. What was used before the last zero_grad() is
+  // kept for one more round: its backward may come after it.
+  enum class Used { kLongAgo, kLastRound, kThisRound };
   // The parameters that are open together: of one branch, or one slot.
   struct Unit {
     std::vector<Entry> entries;
-    bool used = false;
+    Used used = Used::kLongAgo;
   };
   struct Consumer {
     SlotConsumer* layer;
@@ -97,6 +108,7 @@ class GATEDPATHS_EXPORT PathOptimizer {
   class Builder;
 
   void use(size_t unit);
+  void check_groups() const;
 
   template <class Visit>
   void for_each_used(Visit visit);
@@ -107,10 +119,11 @@ class GATEDPATHS_EXPORT PathOptimizer {
   std::vector<Unit> units_;          // 0: outside of every gate
   std::vector<size_t> first_units_;  // of each gate
   std::vector<Consumer> consumers_;
-  std::vector<size_t> used_;
+  std::vector<size_t> used_;    // in this round or the last
   std::vector<uint64_t> seen_;  // by number: the last walk that met it
   uint64_t walk_ = 0;
   std::vector<std::vector<torch::Tensor>> open_groups_;
+  std::vector<size_t> group_sizes_;
 };
 
 }  // namespace gatedpaths
