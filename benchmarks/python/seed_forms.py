@@ -235,13 +235,11 @@ def run_steps(options):
 def write_stand_in(folder):
     """CIFAR-10's binary files with random bytes in them: the time of a step does
     not depend on what is in the images."""
-    generator = torch.Generator().manual_seed(0)
+    generator = random.Random(0)
     for name in (*TRAIN_FILES, "test_batch.bin"):
-        records = torch.randint(
-            256, (RECORDS, RECORD), generator=generator, dtype=torch.uint8
-        )
-        records[:, 0] %= 10
-        (folder / name).write_bytes(records.numpy().tobytes())
+        records = bytearray(generator.randbytes(RECORDS * RECORD))
+        records[::RECORD] = bytes(label % 10 for label in records[::RECORD])
+        (folder / name).write_bytes(records)
 
 
 def read_images(folder, limit):
