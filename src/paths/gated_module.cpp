@@ -114,6 +114,7 @@ void GatedModule::set_open(c10::IntArrayRef indices) {
           detail::quoted(names_)));
   applied_.assign(open.begin(), open.end());
   drawn_holds_ = false;
+  ran_.reset();
 }
 
 void GatedModule::set_open(c10::ArrayRef<std::string> names) {

@@ -197,4 +197,13 @@ Path PathSpace::current() const {
   });
 }
 
+Path PathSpace::ran() const {
+  return layout_->make_unbounded_path(
+      [&](int64_t gate, std::vector<int64_t>& open) {
+        const c10::IntArrayRef ran =
+            gates_[static_cast<size_t>(gate)]->ran_branches();
+        open.assign(ran.begin(), ran.end());
+      });
+}
+
 }  // namespace gatedpaths

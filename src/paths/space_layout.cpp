@@ -83,8 +83,16 @@ int64_t SpaceLayout::gate_index(std::string_view name) const {
 }
 
 Path SpaceLayout::make_path(Choose choose) const {
+  return walk(choose, /*bounded=*/true);
+}
+
+Path SpaceLayout::make_unbounded_path(Choose choose) const {
+  return walk(choose, /*bounded=*/false);
+}
+
+Path SpaceLayout::walk(Choose choose, bool bounded) const {
   Path path;
-  path.space_hash_ = hash_;
+  path.space_hash_ = bounded ? hash_ : 0;
   // Gates lie in gates of smaller numbers only, so the smallest one that is
   // still to be set can never be reached from one that is set later.
   size_t next_always = 0;
@@ -107,6 +115,9 @@ Path SpaceLayout::make_path(Choose choose) const {
     last = gate;
     open.clear();
     choose(gate, open);
+    if (bounded) {
+      check_bounds(gate, open);
+    }
     check_choice(gate, open);
     path.append(gate, open);
     const auto& inside = inside_[static_cast<size_t>(gate)];
@@ -175,7 +186,7 @@ void SpaceLayout::check_gate(size_t index) const {
   }
 }
 
-void SpaceLayout::check_choice(int64_t index, c10::IntArrayRef open) const {
+void SpaceLayout::check_bounds(int64_t index, c10::IntArrayRef open) const {
   const GateLayout& gate = gates_[static_cast<size_t>(index)];
   const auto count = static_cast<int64_t>(open.size());
   TORCH_CHECK_VALUE(
@@ -188,6 +199,10 @@ void SpaceLayout::check_choice(int64_t index, c10::IntArrayRef open) const {
           gate.name,
           count,
           detail::numbers(open)));
+}
+
+void SpaceLayout::check_choice(int64_t index, c10::IntArrayRef open) const {
+  const GateLayout& gate = gates_[static_cast<size_t>(index)];
   TORCH_CHECK_VALUE(
       std::is_sorted(open.begin(), open.end(), std::less_equal<>()),
       fmt::format(

@@ -255,7 +255,7 @@ torch::Tensor PathOptimizer::step(
 
 void PathOptimizer::remember() {
   use(0);
-  for (const GateSetting& setting : space_.current()) {
+  for (const GateSetting& setting : space_.ran()) {
     const size_t first = first_units_[static_cast<size_t>(setting.gate)];
     for (const int64_t branch : setting.open) {
       use(first + static_cast<size_t>(branch));

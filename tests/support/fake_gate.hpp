@@ -48,6 +48,9 @@ class FakeGate : public torch::nn::Module, public GatedModule {
   /// As a real gated module begins.
   void forward() { begin_forward(is_training()); }
 
+  /// As a forward with gates of its own begins.
+  void forward_of(c10::IntArrayRef branches) { begin_forward_of(branches); }
+
   /// Registers a child that is no branch.
   void add_head(std::shared_ptr<torch::nn::Module> head) {
     register_module("head", std::move(head));

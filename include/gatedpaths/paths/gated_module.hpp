@@ -75,6 +75,13 @@ class GATEDPATHS_EXPORT GatedModule {
     return drawn_holds_ ? drawn_ : applied_;
   }
 
+  /// The indices of the branches that the last forward ran as open, ascending:
+  /// the open ones, but after a forward with gates for each sample those that
+  /// had a sample. Valid until the setting changes or the next forward.
+  c10::IntArrayRef ran_branches() const noexcept {
+    return ran_ ? c10::IntArrayRef(*ran_) : open_branches();
+  }
+
   /// Whether branch `index` is open.
   ///
   /// Throws: `c10::IndexError` where there is no such branch.
@@ -150,9 +157,17 @@ class GATEDPATHS_EXPORT GatedModule {
 
   /// To be called at the start of each forward: draws where that is asked for.
   void begin_forward(bool training) {
+    ran_.reset();
     if (draw_state_) {
       draw(training);
     }
+  }
+
+  /// To be called by a forward that runs other branches than the open ones:
+  /// those are, ascending, what `ran_branches()` gives until the next forward
+  /// or setting. Nothing is drawn for such a forward.
+  void begin_forward_of(c10::IntArrayRef branches) {
+    ran_.emplace(branches.begin(), branches.end());
   }
 
   /// Throws the error for a branch that does not exist.
@@ -169,6 +184,7 @@ class GATEDPATHS_EXPORT GatedModule {
   std::vector<int64_t> applied_;
   std::vector<int64_t> drawn_;
   bool drawn_holds_ = false;
+  std::optional<std::vector<int64_t>> ran_;  // where not the open ones
   std::optional<DrawState> draw_state_;
 };
 

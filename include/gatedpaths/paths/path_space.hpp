@@ -136,6 +136,11 @@ class GATEDPATHS_EXPORT PathSpace {
   /// The path that the gates of the network are set to now.
   Path current() const;
 
+  /// What the last forward ran (see `GatedModule::ran_branches`), of the gates
+  /// that lie in branches that ran. It may be outside of the gates' bounds and
+  /// belongs to no space: it can be looked at, not applied.
+  Path ran() const;
+
   /// The path as text: `gate=branch+branch;gate=branch`, in the order of the
   /// gates and branches, with nothing after the `=` where no branch is open. A
   /// backslash stands before each `\`, `;`, `=` and `+` of a name. The text

@@ -119,6 +119,11 @@ class GATEDPATHS_EXPORT SpaceLayout {
   /// there.
   Path make_path(Choose choose) const;
 
+  /// As `make_path`, for looking at what ran: open sets outside of the gates'
+  /// bounds are taken as they are. The path belongs to no space, so that it
+  /// cannot be applied.
+  Path make_unbounded_path(Choose choose) const;
+
   /// Throws the error for a path of another space, in the name of `method`.
   void check_path(std::string_view method, const Path& path) const;
 
@@ -131,7 +136,9 @@ class GATEDPATHS_EXPORT SpaceLayout {
   using OpenSets = std::vector<std::vector<int64_t>>;  // by gate
 
   void check_gate(size_t index) const;
+  void check_bounds(int64_t index, c10::IntArrayRef open) const;
   void check_choice(int64_t index, c10::IntArrayRef open) const;
+  Path walk(Choose choose, bool bounded) const;
   void nest();
   void count();
   void count_gate(size_t index);

@@ -37,8 +37,8 @@ namespace gatedpaths {
 /// it and its backward.
 ///
 /// Apply paths through this object: it has to see each one. Where modules draw
-/// by themselves, call `remember()` after each forward that another one follows
-/// before the next `step()`.
+/// by themselves, or gates are given for each sample, call `remember()` after
+/// each forward that another one follows before the next `step()`.
 ///
 /// It keeps the network alive, and refers to the optimizer.
 ///
@@ -84,7 +84,8 @@ class GATEDPATHS_EXPORT PathOptimizer {
   /// since this object was made; nothing is stepped then.
   torch::Tensor step(torch::optim::Optimizer::LossClosure closure = nullptr);
 
-  /// Remembers what is open now, as `apply` does of what was.
+  /// Remembers what is open now, or ran in the last forward, as `apply` does
+  /// of what was.
   void remember();
 
  private:

@@ -215,3 +215,17 @@ TEST_CASE(
   CHECK(gatedpaths::test::deviations_from_uniform(counts) < 4);
   CHECK(torch::equal(torch::rand({3}), expected));
 }
+
+TEST_CASE(
+    "GatedModule: tells what a forward with gates of its own ran",
+    "[gated_module][forward]") {
+  FakeGate gate({"a", "b", "c"});
+  gate.set_open({1});
+  CHECK(gate.ran_branches().vec() == Set{1});
+  gate.forward_of({0, 2});
+  CHECK(gate.ran_branches().vec() == Set{0, 2});
+  CHECK(gate.open_branches().vec() == Set{1});
+  SECTION("until the next forward") { gate.forward(); }
+  SECTION("until the next setting") { gate.set_open({1}); }
+  CHECK(gate.ran_branches().vec() == Set{1});
+}

@@ -332,3 +332,22 @@ TEST_CASE(
   CHECK(outputs.at(".=b") == Pair{0, 16});
   CHECK(outputs.at(".=a+b;a=inner;a.inner=y") == Pair{2, 16});
 }
+
+TEST_CASE(
+    "PathSpace: tells what ran, also outside of the bounds", "[path_space]") {
+  const auto inner = fake_gate(Strings{"x", "y"});
+  const auto gate =
+      fake_gate(Strings{"a", "b", "c"}, 1, 1, FakeGate::Inside{{"b", inner}});
+  const PathSpace space(gate);
+  CHECK(space.ran().size() == 1);
+  gate->forward_of({1, 2});
+  const Path ran = space.ran();
+  CHECK(ran.open_branches(0).vec() == Set{1, 2});
+  CHECK(ran.open_branches(1).vec() == Set{0});
+  CHECK(space.current().open_branches(0).vec() == Set{0});
+  CHECK_THAT(
+      message_of<c10::ValueError>([&] { space.apply(ran); }),
+      Catch::Matchers::StartsWith(
+          "PathSpace::apply: expected a path of space"));
+  CHECK(gate->ran_branches().vec() == Set{1, 2});
+}
