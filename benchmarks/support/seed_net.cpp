@@ -180,14 +180,16 @@ const nn::Module* GateNet::path(std::int64_t index) const {
 // ---- SlotNet ----
 
 SlotNet::SlotNet(std::int64_t branches, std::int64_t width)
-    : paths_(register_module(
-          "paths", make_gate(gp::Skip::kZeroFill, branches, width))),
-      fc1_(register_module(
+    // In the order of the other nets, which is that of the first step's updates
+    // and so of its peak memory.
+    : fc1_(register_module(
           "fc1",
           gp::SlotLinear(gp::SlotLinearOptions(
               std::vector<std::int64_t>(
                   static_cast<std::size_t>(branches), path_features(width)),
-              kHidden1)))) {}
+              kHidden1)))),
+      paths_(register_module(
+          "paths", make_gate(gp::Skip::kZeroFill, branches, width))) {}
 
 torch::Tensor SlotNet::forward(const torch::Tensor& images) {
   return rest(fc1_->forward(paths_->forward_slots(images).flatten()));

@@ -144,8 +144,8 @@ class SlotNet : public SeedNet {
   std::vector<torch::Tensor> head() const override;
 
  private:
-  gatedpaths::ConcatGate<> paths_;
   gatedpaths::SlotLinear fc1_;
+  gatedpaths::ConcatGate<> paths_;
 };
 
 /// Gives `to` the weights of `from`; where `to` has one path, those of `path`.

@@ -196,15 +196,8 @@ void PathOptimizer::zero_grad() {
 
 std::vector<torch::Tensor> PathOptimizer::parameters() {
   remember();
-  std::vector<const Entry*> open;
-  for_each_used([&](const Entry& entry) { open.push_back(&entry); });
-  // What is summed over them is then the same to the bit, a norm say.
-  std::sort(open.begin(), open.end(), [](const Entry* a, const Entry* b) {
-    return a->number < b->number;
-  });
   std::vector<torch::Tensor> result;
-  result.reserve(open.size());
-  for (const Entry* entry : open) {
+  for (const Entry* entry : used_entries()) {
     result.push_back(entry->parameter);
   }
   return result;
@@ -223,11 +216,12 @@ torch::Tensor PathOptimizer::step(
   for (auto& open : open_groups_) {
     open.clear();
   }
-  for_each_used([this](const Entry& entry) {
-    if (entry.group >= 0) {
-      open_groups_[static_cast<size_t>(entry.group)].push_back(entry.parameter);
+  for (const Entry* entry : used_entries()) {
+    if (entry->group >= 0) {
+      open_groups_[static_cast<size_t>(entry->group)].push_back(
+          entry->parameter);
     }
-  });
+  }
   struct Swap {
     Swap(
         std::vector<torch::optim::OptimizerParamGroup>& all,
@@ -296,6 +290,17 @@ void PathOptimizer::check_groups() const {
         groups[g].params().size(),
         "; make a new PathOptimizer after adding parameters");
   }
+}
+
+// What is summed over them, a norm say, is then the same to the bit, and a first
+// step holds no more memory at once than the optimizer's own.
+std::vector<const PathOptimizer::Entry*> PathOptimizer::used_entries() {
+  std::vector<const Entry*> entries;
+  for_each_used([&](const Entry& entry) { entries.push_back(&entry); });
+  std::sort(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) {
+    return a->number < b->number;
+  });
+  return entries;
 }
 
 template <class Visit>

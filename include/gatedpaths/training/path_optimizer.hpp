@@ -114,6 +114,9 @@ class GATEDPATHS_EXPORT PathOptimizer {
   template <class Visit>
   void for_each_used(Visit visit);
 
+  /// What may have a gradient, in the network's order.
+  std::vector<const Entry*> used_entries();
+
   std::shared_ptr<torch::nn::Module> root_;
   PathSpace space_;
   torch::optim::Optimizer& optimizer_;
