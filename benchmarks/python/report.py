@@ -175,6 +175,7 @@ def print_python(results):
 def print_others(results):
     rows = []
     for topic, unit, scale in (
+        ("several_open", "us", 1e3),
         ("wrappers", "ns", 1.0),
         ("bookkeeping", "ns", 1.0),
         ("compile", "s", 1e9),
