@@ -16,11 +16,17 @@
 #include <gatedpaths/modules/slot_linear.hpp>
 #include <gatedpaths/modules/slot_map.hpp>
 #include <gatedpaths/modules/slots.hpp>
+#include <gatedpaths/paths/bernoulli_sampler.hpp>
+#include <gatedpaths/paths/fair_sampler.hpp>
+#include <gatedpaths/paths/fixed_sampler.hpp>
+#include <gatedpaths/paths/gate_values.hpp>
 #include <gatedpaths/paths/gated_module.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/path_space.hpp>
 #include <gatedpaths/paths/sampler.hpp>
+#include <gatedpaths/paths/sandwich_sampler.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
+#include <gatedpaths/paths/weighted_sampler.hpp>
 #include <gatedpaths/training/check_trainable.hpp>
 #include <gatedpaths/training/checkpoint.hpp>
 #include <gatedpaths/training/dense_state.hpp>
