@@ -17,6 +17,7 @@
 #include <gatedpaths/modules/slot_map.hpp>
 #include <gatedpaths/modules/slots.hpp>
 #include <gatedpaths/paths/bernoulli_sampler.hpp>
+#include <gatedpaths/paths/depth_rates.hpp>
 #include <gatedpaths/paths/fair_sampler.hpp>
 #include <gatedpaths/paths/fixed_sampler.hpp>
 #include <gatedpaths/paths/gate_values.hpp>
@@ -25,6 +26,7 @@
 #include <gatedpaths/paths/path_space.hpp>
 #include <gatedpaths/paths/sampler.hpp>
 #include <gatedpaths/paths/sandwich_sampler.hpp>
+#include <gatedpaths/paths/schedule.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
 #include <gatedpaths/paths/weighted_sampler.hpp>
 #include <gatedpaths/training/check_trainable.hpp>
