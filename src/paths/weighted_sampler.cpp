@@ -35,7 +35,7 @@ std::shared_ptr<const WeightedSets> weighted_sets(
     TORCH_CHECK_VALUE(
         static_cast<int64_t>(weights[i].size()) - zeros >= needed,
         fmt::format(
-            "WeightedSampler: expected at least {} weights above 0 for gate "
+            "WeightedSampler: expected >= {} weights above 0 for gate "
             "'{}', got {}",
             needed,
             gate.name,

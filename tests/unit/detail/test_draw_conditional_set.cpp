@@ -15,25 +15,25 @@ using gatedpaths::detail::ConditionalSets;
 using gatedpaths::detail::CounterRandom;
 using gatedpaths::detail::draw_conditional_set;
 using gatedpaths::test::message_of;
-using Open = std::vector<int64_t>;
-using Numbers = std::vector<double>;
+using OpenSet = std::vector<int64_t>;
+using Chances = std::vector<double>;
 
-Open drawn(
-    uint64_t step, const Numbers& probabilities, int64_t low, int64_t high) {
+OpenSet drawn_set(
+    uint64_t step, const Chances& probabilities, int64_t low, int64_t high) {
   CounterRandom random(3, step, 0);
-  Open open{99};  // is replaced
+  OpenSet open{99};  // is replaced
   draw_conditional_set(random, probabilities, low, high, open);
   return open;
 }
 
 // The law by its definition: all subsets, each as likely as independent draws
 // make it, and those outside of the bounds struck out.
-std::map<Open, double> conditional_law(
-    const Numbers& probabilities, int64_t low, int64_t high) {
-  std::map<Open, double> law;
+std::map<OpenSet, double> conditional_law(
+    const Chances& probabilities, int64_t low, int64_t high) {
+  std::map<OpenSet, double> law;
   double total = 0;
   for (uint64_t bits = 0; bits < uint64_t{1} << probabilities.size(); ++bits) {
-    Open set;
+    OpenSet set;
     double probability = 1;
     for (size_t i = 0; i < probabilities.size(); ++i) {
       const bool is_open = (bits >> i & 1U) != 0;
@@ -55,12 +55,12 @@ std::map<Open, double> conditional_law(
 }
 
 double deviations_from_law(
-    const Numbers& probabilities, int64_t low, int64_t high, uint64_t draws) {
-  std::map<Open, int64_t> seen;
+    const Chances& probabilities, int64_t low, int64_t high, uint64_t draws) {
+  std::map<OpenSet, int64_t> seen;
   for (uint64_t step = 0; step < draws; ++step) {
-    ++seen[drawn(step, probabilities, low, high)];
+    ++seen[drawn_set(step, probabilities, low, high)];
   }
-  Numbers expected;
+  Chances expected;
   std::vector<int64_t> counts;
   for (const auto& [set, probability] :
        conditional_law(probabilities, low, high)) {
@@ -79,7 +79,7 @@ double deviations_from_law(
 TEST_CASE(
     "draw_conditional_set: the law is that of independent draws within bounds",
     "[draw_conditional_set][random]") {
-  const Numbers mixed{0.1, 0.5, 0.8, 0.35};
+  const Chances mixed{0.1, 0.5, 0.8, 0.35};
   const auto [low, high] = GENERATE(table<int64_t, int64_t>(
       {{0, 4},
        {1, 1},
@@ -98,7 +98,7 @@ TEST_CASE(
 TEST_CASE(
     "draw_conditional_set: 0 closes and 1 opens, whatever the others do",
     "[draw_conditional_set][random]") {
-  const Numbers mixed{0.3, 1, 0, 0.6, 0.2, 1};
+  const Chances mixed{0.3, 1, 0, 0.6, 0.2, 1};
   const auto [low, high] = GENERATE(table<int64_t, int64_t>(
       {{0, 6}, {2, 3}, {3, 3}, {3, 4}, {1, 6}, {4, 4}}));
   CAPTURE(low, high);
@@ -108,14 +108,14 @@ TEST_CASE(
 TEST_CASE(
     "draw_conditional_set: a single possible set needs no luck",
     "[draw_conditional_set][random]") {
-  CHECK(drawn(0, {0.5}, 1, 1) == Open{0});
-  CHECK(drawn(0, {0.5, 0.1}, 2, 2) == Open{0, 1});
-  CHECK(drawn(0, {0.5, 0.1}, 0, 0).empty());
-  CHECK(drawn(0, {1, 0, 0.9, 0.1}, 1, 1) == Open{0});
-  CHECK(drawn(0, {0.2, 1, 0, 0.1}, 3, 4) == Open{0, 1, 3});
-  CHECK(drawn(0, {0, 0}, 0, 2).empty());
-  CHECK(drawn(0, {1, 1}, 0, 2) == Open{0, 1});
-  CHECK(drawn(0, {}, 0, 0).empty());
+  CHECK(drawn_set(0, {0.5}, 1, 1) == OpenSet{0});
+  CHECK(drawn_set(0, {0.5, 0.1}, 2, 2) == OpenSet{0, 1});
+  CHECK(drawn_set(0, {0.5, 0.1}, 0, 0).empty());
+  CHECK(drawn_set(0, {1, 0, 0.9, 0.1}, 1, 1) == OpenSet{0});
+  CHECK(drawn_set(0, {0.2, 1, 0, 0.1}, 3, 4) == OpenSet{0, 1, 3});
+  CHECK(drawn_set(0, {0, 0}, 0, 2).empty());
+  CHECK(drawn_set(0, {1, 1}, 0, 2) == OpenSet{0, 1});
+  CHECK(drawn_set(0, {}, 0, 0).empty());
 }
 
 TEST_CASE(
@@ -125,7 +125,7 @@ TEST_CASE(
     // The independent draws would open two branches once in 1e600 times.
     std::vector<int64_t> counts(4);
     for (uint64_t step = 0; step < 4000; ++step) {
-      const Open open = drawn(step, Numbers(4, 1e-300), 2, 3);
+      const OpenSet open = drawn_set(step, Chances(4, 1e-300), 2, 3);
       REQUIRE(open.size() == 2);
       ++counts[static_cast<size_t>(open[0])];
     }
@@ -134,8 +134,8 @@ TEST_CASE(
         gatedpaths::test::deviations(counts, {3.0 / 6, 2.0 / 6, 1.0 / 6}) < 4);
   }
   SECTION("half of a thousand branches, each one unlikely") {
-    const Numbers unlikely(1000, 1e-200);
-    Numbers odds;
+    const Chances unlikely(1000, 1e-200);
+    Chances odds;
     for (const double p : unlikely) {
       odds.push_back(gatedpaths::detail::odds_of(p));
     }
@@ -144,7 +144,7 @@ TEST_CASE(
     double first_half = 0;
     for (uint64_t step = 0; step < kDraws; ++step) {
       CounterRandom random(3, step, 0);
-      Open open;
+      OpenSet open;
       sets.draw(random, open);
       REQUIRE(open.size() == 500);
       REQUIRE(std::is_sorted(open.begin(), open.end(), std::less_equal<>()));
@@ -156,19 +156,19 @@ TEST_CASE(
     CHECK(std::abs(first_half / kDraws - 250) < 4 * sd);
   }
   SECTION("odds at both ends of the range of double") {
-    const Numbers odds{1e-308, 1.7e308, 1.7e308, 5e-324};
+    const Chances odds{1e-308, 1.7e308, 1.7e308, 5e-324};
     std::vector<int64_t> counts(2);
     for (uint64_t step = 0; step < 1000; ++step) {
       CounterRandom random(3, step, 0);
-      Open open;
+      OpenSet open;
       ConditionalSets(odds, 1, 1).draw(random, open);
       ++counts.at(static_cast<size_t>(open.at(0) - 1));
       ConditionalSets(odds, 2, 3).draw(random, open);
-      REQUIRE(open == Open{1, 2});
+      REQUIRE(open == OpenSet{1, 2});
       ConditionalSets(odds, 0, 4).draw(random, open);
-      REQUIRE(open == Open{1, 2});
+      REQUIRE(open == OpenSet{1, 2});
       ConditionalSets(odds, 3, 4).draw(random, open);
-      REQUIRE(open == Open{0, 1, 2});
+      REQUIRE(open == OpenSet{0, 1, 2});
     }
     CHECK(gatedpaths::test::deviations_from_uniform(counts) < 4);
   }
@@ -178,19 +178,19 @@ TEST_CASE(
     "draw_conditional_set: within void bounds each branch is independent",
     "[draw_conditional_set][random]") {
   // One number for each branch, open below its probability.
-  Numbers probabilities;
+  Chances probabilities;
   for (int i = 0; i < 2000; ++i) {
     probabilities.push_back((i % 16 + 0.5) / 16);
   }
   for (uint64_t step = 0; step < 5; ++step) {
     CounterRandom random(3, step, 0);
-    Open expected;
+    OpenSet expected;
     for (size_t i = 0; i < probabilities.size(); ++i) {
       if (random.uniform() < probabilities[i]) {
         expected.push_back(static_cast<int64_t>(i));
       }
     }
-    CHECK(drawn(step, probabilities, 0, 2000) == expected);
+    CHECK(drawn_set(step, probabilities, 0, 2000) == expected);
   }
 }
 
@@ -198,9 +198,9 @@ TEST_CASE(
     "draw_conditional_set: says which probabilities are wrong",
     "[draw_conditional_set][error]") {
   const auto message =
-      [](const Numbers& probabilities, int64_t low, int64_t high) {
+      [](const Chances& probabilities, int64_t low, int64_t high) {
         return message_of<c10::ValueError>(
-            [&] { drawn(0, probabilities, low, high); });
+            [&] { drawn_set(0, probabilities, low, high); });
       };
   CHECK(
       message({0.5, 1.5}, 0, 2) ==

@@ -26,7 +26,7 @@ auto bernoulli_layout() {
        numbered_gate("c", 3, 1, 3)});
 }
 
-const GateValues kQuarters = {
+const GateValues kBernoulliRates = {
     {"a", {0.25, 0.5, 0.75}},
     {"b", {0.25, 0.5, 0.75}},
     {"c", {0.25, 0.5, 0.75}}};
@@ -105,7 +105,7 @@ TEST_CASE(
     "BernoulliSampler: a path is a function of seed and step",
     "[bernoulli_sampler][random]") {
   gatedpaths::test::check_function_of_step(
-      BernoulliSampler(bernoulli_layout(), 7, kQuarters));
+      BernoulliSampler(bernoulli_layout(), 7, kBernoulliRates));
 }
 
 TEST_CASE(
@@ -114,7 +114,7 @@ TEST_CASE(
   // Computed apart from this code, in fractions.
   CHECK(
       gatedpaths::test::first_paths(
-          BernoulliSampler(bernoulli_layout(), 7, kQuarters), 6) ==
+          BernoulliSampler(bernoulli_layout(), 7, kBernoulliRates), 6) ==
       std::vector<std::string>{
           "a=1+2;b=0+2;c=2",
           "a=1;b=0+1;c=1",

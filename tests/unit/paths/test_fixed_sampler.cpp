@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/paths/fixed_sampler.hpp>
 
+#include <cstdio>
+
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/fake_gate.hpp"

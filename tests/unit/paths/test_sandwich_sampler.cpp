@@ -22,7 +22,7 @@ static_assert(gatedpaths::PathSampler<SandwichSampler>);
 
 namespace {
 
-using Inside = gatedpaths::test::FakeGate::Inside;
+using InsideGate = gatedpaths::test::FakeGate::Inside;
 
 auto sandwich_layout() {
   return shared_layout(
@@ -31,9 +31,9 @@ auto sandwich_layout() {
        numbered_gate("inner", 2, 1, 1, {{0, 2}})});
 }
 
-const GateValues kSizes = {{"a", {3, 1, 8, 5}}, {"inner", {7, 9}}};
+const GateValues kBranchSizes = {{"a", {3, 1, 8, 5}}, {"inner", {7, 9}}};
 
-std::shared_ptr<torch::nn::Module> linear(int64_t in, int64_t out) {
+std::shared_ptr<torch::nn::Module> linear_of(int64_t in, int64_t out) {
   return torch::nn::Linear(in, out).ptr();
 }
 
@@ -43,7 +43,8 @@ TEST_CASE(
     "SandwichSampler: gives largest, smallest and random paths in turn",
     "[sandwich_sampler]") {
   const int64_t random_paths = GENERATE(0, 1, 2, 5);
-  const SandwichSampler sampler(sandwich_layout(), 7, kSizes, random_paths);
+  const SandwichSampler sampler(
+      sandwich_layout(), 7, kBranchSizes, random_paths);
   const gatedpaths::UniformSampler uniform(sandwich_layout(), 7);
   REQUIRE(sampler.cycle() == 2 + static_cast<uint64_t>(random_paths));
   for (uint64_t step = 0; step < 40; ++step) {
@@ -61,7 +62,7 @@ TEST_CASE(
     "SandwichSampler: largest and smallest go by the sizes",
     "[sandwich_sampler]") {
   const auto layout = sandwich_layout();
-  const SandwichSampler sampler(layout, 7, kSizes);
+  const SandwichSampler sampler(layout, 7, kBranchSizes);
   CHECK(sampler.cycle() == 4);
   CHECK(layout->to_string(sampler.largest()) == "a=2+3;b=0+1+2;inner=1");
   CHECK(layout->to_string(sampler.smallest()) == "a=1;b=");
@@ -79,19 +80,21 @@ TEST_CASE(
     "SandwichSampler: the size of a branch is its number of parameters",
     "[sandwich_sampler]") {
   auto shared = gatedpaths::test::holder();
-  const auto layer = shared->add("once", linear(4, 4));
+  const auto layer = shared->add("once", linear_of(4, 4));
   shared->add("twice", layer);  // counts once: 20 parameters
   const auto inner = fake_gate(
       {"wide", "narrow"},
       1,
       1,
-      Inside{
-          {"wide", linear(4, 3)}, {"narrow", linear(1, 1)}});  // 17 parameters
+      InsideGate{
+          {"wide", linear_of(4, 3)},
+          {"narrow", linear_of(1, 1)}});  // 17 parameters
   auto net = fake_gate(
       {"inner", "shared", "layer", "empty"},
       1,
       2,
-      Inside{{"inner", inner}, {"shared", shared}, {"layer", linear(5, 3)}});
+      InsideGate{
+          {"inner", inner}, {"shared", shared}, {"layer", linear_of(5, 3)}});
   PathSpace space(net);
   SandwichSampler sampler(space, 7);
   // inner 17, shared 20, layer 18, empty 0
@@ -107,7 +110,7 @@ TEST_CASE(
 
 TEST_CASE(
     "SandwichSampler: works for a network on the stack", "[sandwich_sampler]") {
-  gatedpaths::test::FakeGate net({"a", "b"}, 1, 1, {{"b", linear(2, 2)}});
+  gatedpaths::test::FakeGate net({"a", "b"}, 1, 1, {{"b", linear_of(2, 2)}});
   PathSpace space(net);
   const SandwichSampler sampler(space, 7, /*random_paths=*/0);
   CHECK(space.to_string(sampler.at(0)) == ".=b");
@@ -118,7 +121,7 @@ TEST_CASE(
     "SandwichSampler: a path is a function of seed and step",
     "[sandwich_sampler][random]") {
   gatedpaths::test::check_function_of_step(
-      SandwichSampler(sandwich_layout(), 7, kSizes));
+      SandwichSampler(sandwich_layout(), 7, kBranchSizes));
 }
 
 TEST_CASE(

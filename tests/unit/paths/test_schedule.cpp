@@ -15,12 +15,12 @@ using gatedpaths::test::message_of;
 
 namespace {
 
-constexpr double kTiny = std::numeric_limits<double>::denorm_min();
-constexpr double kHuge = std::numeric_limits<double>::max();
-constexpr double kInfinite = std::numeric_limits<double>::infinity();
-constexpr uint64_t kLastStep = std::numeric_limits<uint64_t>::max();
+constexpr double kLeastDouble = std::numeric_limits<double>::denorm_min();
+constexpr double kMostDouble = std::numeric_limits<double>::max();
+constexpr double kInfiniteDouble = std::numeric_limits<double>::infinity();
+constexpr uint64_t kLastOfSteps = std::numeric_limits<uint64_t>::max();
 
-std::string parse_error(const std::string& text) {
+std::string schedule_parse_error(const std::string& text) {
   return message_of<c10::ValueError>([&] { Schedule::parse(text); });
 }
 
@@ -55,7 +55,7 @@ TEST_CASE("Schedule: both ends are exact, and the last holds", "[schedule]") {
     CHECK(schedule.at(0) == from);
     CHECK(schedule.at(last) == to);
     CHECK(schedule.at(last + 1) == to);
-    CHECK(schedule.at(kLastStep) == to);
+    CHECK(schedule.at(kLastOfSteps) == to);
     for (uint64_t step = 0; step < last; ++step) {
       CHECK(schedule.at(step) >= schedule.at(step + 1));
     }
@@ -81,7 +81,7 @@ TEST_CASE("Schedule: a warm-up goes before the schedule", "[schedule]") {
 
 TEST_CASE(
     "Schedule: numbers at the ends of double do not overflow", "[schedule]") {
-  const double extremes[] = {kTiny, 1e-300, 1, 1e300, kHuge};
+  const double extremes[] = {kLeastDouble, 1e-300, 1, 1e300, kMostDouble};
   for (const double from : extremes) {
     for (const double to : extremes) {
       for (uint64_t step = 0; step <= 4; ++step) {
@@ -104,7 +104,7 @@ TEST_CASE(
   const auto endless =
       Schedule::linear(0, 1, std::numeric_limits<int64_t>::max());
   CHECK(endless.at(uint64_t{1} << 62U) == 0.5);
-  CHECK(endless.at(kLastStep) == 1);
+  CHECK(endless.at(kLastOfSteps) == 1);
 }
 
 TEST_CASE("Schedule: its text is as documented", "[schedule]") {
@@ -126,7 +126,8 @@ TEST_CASE("Schedule: its text is as documented", "[schedule]") {
 TEST_CASE("Schedule: text and back is exact, bit for bit", "[schedule]") {
   const double third = 1.0 / 3;
   const int64_t most = std::numeric_limits<int64_t>::max();
-  for (const double value : {0.1, third, kTiny, kHuge, 1e22, 123456789.125}) {
+  for (const double value :
+       {0.1, third, kLeastDouble, kMostDouble, 1e22, 123456789.125}) {
     for (const auto& schedule :
          {Schedule::constant(value),
           Schedule::constant(-value).with_warm_up(most, value),
@@ -137,7 +138,7 @@ TEST_CASE("Schedule: text and back is exact, bit for bit", "[schedule]") {
       const auto parsed = Schedule::parse(schedule.to_string());
       CHECK(parsed == schedule);
       CHECK(parsed.to_string() == schedule.to_string());
-      for (const uint64_t step : {uint64_t{0}, uint64_t{2}, kLastStep}) {
+      for (const uint64_t step : {uint64_t{0}, uint64_t{2}, kLastOfSteps}) {
         CHECK(
             std::bit_cast<uint64_t>(parsed.at(step)) ==
             std::bit_cast<uint64_t>(schedule.at(step)));
@@ -166,13 +167,13 @@ TEST_CASE("Schedule: errors name function and value", "[schedule][error]") {
     return message_of<c10::ValueError>(make);
   };
   CHECK(message([] {
-          Schedule::constant(kInfinite);
+          Schedule::constant(kInfiniteDouble);
         }) == "Schedule::constant: expected a finite number, got value=inf");
   CHECK(message([] {
           Schedule::linear(std::nan(""), 1, 2);
         }) == "Schedule::linear: expected a finite number, got from=nan");
   CHECK(message([] {
-          Schedule::cosine(1, -kInfinite, 2);
+          Schedule::cosine(1, -kInfiniteDouble, 2);
         }) == "Schedule::cosine: expected a finite number, got to=-inf");
   CHECK(message([] {
           Schedule::linear(1, 2, 0);
@@ -200,11 +201,11 @@ TEST_CASE("Schedule: errors name function and value", "[schedule][error]") {
 TEST_CASE(
     "Schedule: a text of another version names both", "[schedule][error]") {
   CHECK(
-      parse_error("gatedpaths-schedule-2:sine(from=0,to=1)") ==
+      schedule_parse_error("gatedpaths-schedule-2:sine(from=0,to=1)") ==
       "Schedule::parse: expected version 1 of 'gatedpaths-schedule', got "
       "version 2 in 'gatedpaths-schedule-2:sine(from=0,to=1)'");
   CHECK(
-      parse_error("gatedpaths-schedule-:constant(value=1)") ==
+      schedule_parse_error("gatedpaths-schedule-:constant(value=1)") ==
       "Schedule::parse: expected a version, got ':constant(value=1)' in "
       "'gatedpaths-schedule-:constant(value=1)'");
 }
@@ -236,20 +237,22 @@ TEST_CASE(
            {"constant(value=1)+warm_up(steps=1)", "'from='", "steps=1)"}}));
   const std::string text = "gatedpaths-schedule-1:" + rest;
   CHECK(
-      parse_error(text) == "Schedule::parse: expected " + expected + ", got '" +
-                               got + "' in '" + text + "'");
+      schedule_parse_error(text) == "Schedule::parse: expected " + expected +
+                                        ", got '" + got + "' in '" + text +
+                                        "'");
 }
 
 TEST_CASE(
     "Schedule: a text of something else is no schedule", "[schedule][error]") {
   CHECK(
-      parse_error("") ==
+      schedule_parse_error("") ==
       "Schedule::parse: expected 'gatedpaths-schedule-', got '' in ''");
   CHECK(
-      parse_error("gatedpaths-schedule-1;constant(value=1)") ==
+      schedule_parse_error("gatedpaths-schedule-1;constant(value=1)") ==
       "Schedule::parse: expected ':', got ';constant(value=1)' in "
       "'gatedpaths-schedule-1;constant(value=1)'");
   CHECK(
-      parse_error("gatedpaths-schedule-1:linear(from=0,to=1,steps=0)") ==
+      schedule_parse_error(
+          "gatedpaths-schedule-1:linear(from=0,to=1,steps=0)") ==
       "Schedule::linear: expected steps >= 1, got 0");
 }

@@ -125,11 +125,11 @@ TEST_CASE(
       "branch '0'");
   CHECK(
       message({{"a", {0, 0, 3}}}) ==
-      "WeightedSampler: expected at least 2 weights above 0 for gate 'a', got "
+      "WeightedSampler: expected >= 2 weights above 0 for gate 'a', got "
       "0, 0, 3");
   CHECK(
       message({{"b", 0.0}}) ==
-      "WeightedSampler: expected at least 1 weights above 0 for gate 'b', got "
+      "WeightedSampler: expected >= 1 weights above 0 for gate 'b', got "
       "0, 0");
   CHECK(
       message({{"a", {1, 2}}}) ==
