@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/paths/weighted_sampler.hpp>
+
+#include <c10/util/Exception.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "draw_path.hpp"
+#include "text.hpp"
+
+namespace gatedpaths {
+namespace {
+
+using WeightedSets = std::vector<detail::ConditionalSets>;
+
+std::shared_ptr<const WeightedSets> weighted_sets(
+    const SpaceLayout& layout, const GateValues& given) {
+  const auto weights = detail::numbers_by_gate(
+      {"WeightedSampler",
+       "weights",
+       "finite weights >= 0",
+       std::numeric_limits<double>::max()},
+      layout,
+      given,
+      /*otherwise=*/1);
+  WeightedSets sets;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const GateLayout& gate = layout.gates()[i];
+    const auto zeros = std::count(weights[i].begin(), weights[i].end(), 0.0);
+    const int64_t needed = std::max(gate.min_open, int64_t{1});
+    TORCH_CHECK_VALUE(
+        static_cast<int64_t>(weights[i].size()) - zeros >= needed,
+        fmt::format(
+            "WeightedSampler: expected >= {} weights above 0 for gate "
+            "'{}', got {}",
+            needed,
+            gate.name,
+            detail::numbers(weights[i])));
+    sets.emplace_back(weights[i], gate.min_open, gate.max_open);
+  }
+  return std::make_shared<const WeightedSets>(std::move(sets));
+}
+
+}  // namespace
+
+WeightedSampler::WeightedSampler(
+    const PathSpace& space, uint64_t seed, const GateValues& weights)
+    : WeightedSampler(space.layout(), seed, weights) {}
+
+WeightedSampler::WeightedSampler(
+    std::shared_ptr<const SpaceLayout> layout,
+    uint64_t seed,
+    const GateValues& weights)
+    : Sampler(std::move(layout), seed),
+      sets_(weighted_sets(this->layout(), weights)) {}
+
+Path WeightedSampler::at(uint64_t step) const {
+  return detail::draw_conditional_path(layout(), *sets_, seed(), step);
+}
+
+}  // namespace gatedpaths
