@@ -31,7 +31,8 @@ namespace gatedpaths {
 /// what it counts, but over the steps that reach it only in the long run.
 ///
 /// The paper adds up the gradients of the N paths of a round before each step
-/// of the optimizer; stepping after each path is fair in the same sense.
+/// of the optimizer, so that their order has no effect. Stepping after each
+/// path updates each branch as often, but later paths see the earlier updates.
 ///
 /// The gate with the number g draws its round r from a stream that is a
 /// function of (seed, r, g) alone. A path takes time in the number of branches
