@@ -60,10 +60,13 @@ std::string check_device(const std::string& text) {
                    "expected cpu, cuda or cuda:<index>, got '{}'", text);
 }
 
-std::string check_skip(const std::string& text) {
-  return text == "zero-fill" || text == "no-grad"
-             ? ""
-             : fmt::format("expected zero-fill or no-grad, got '{}'", text);
+Check either(std::string a, std::string b) {
+  return [a = std::move(a),
+          b = std::move(b)](const std::string& text) -> std::string {
+    return text == a || text == b
+               ? ""
+               : fmt::format("expected {} or {}, got '{}'", a, b, text);
+  };
 }
 
 /// Puts the default in brackets behind the description, and leaves out which
@@ -139,8 +142,21 @@ void add_net_flags(CLI::App& app, Options& options) {
          "it; no-grad runs it without a graph")
       ->type_name("zero-fill|no-grad")
       ->group("Net")
-      ->check(check_skip)
+      ->check(either("zero-fill", "no-grad"))
       ->default_str("zero-fill");
+  app.add_option_function<std::string>(
+         "--form",
+         [&options](const std::string& text) {
+           options.form = text == "slots" ? Form::kSlots : Form::kDense;
+         },
+         "slots: the layer behind the paths touches only the\n"
+         "open path's weights; dense: it takes zeros for the\n"
+         "closed ones, whose weights momentum and weight\n"
+         "decay go on moving. A checkpoint fits both")
+      ->type_name("slots|dense")
+      ->group("Net")
+      ->check(either("slots", "dense"))
+      ->default_str("slots");
 }
 
 void add_training_flags(CLI::App& app, Options& options) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "data_source.hpp"
+#include "form.hpp"
 
 #include <gatedpaths/modules/skip.hpp>
 
@@ -21,6 +22,7 @@ struct Options {
   std::int64_t paths = 2;
   std::int64_t width = 1;
   gatedpaths::Skip skip = gatedpaths::Skip::kZeroFill;
+  Form form = Form::kSlots;
 
   std::int64_t epochs = 10;
   std::int64_t batch_size = 64;

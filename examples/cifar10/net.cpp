@@ -44,16 +44,25 @@ gp::ConcatGate<> make_paths(const NetOptions& options) {
 }  // namespace
 
 NetImpl::NetImpl(const NetOptions& options)
-    : paths_(register_module("paths", make_paths(options))),
-      fc1_(register_module(
-          "fc1", nn::Linear(options.paths * 16 * options.width * 5 * 5, 120))),
-      fc2_(register_module("fc2", nn::Linear(120, 84))),
-      fc3_(register_module("fc3", nn::Linear(84, kClasses))) {}
+    : paths_(register_module("paths", make_paths(options))) {
+  const auto features = 16 * options.width * 5 * 5;  // of each path
+  if (options.form == Form::kSlots) {
+    const std::vector<std::int64_t> slots(
+        static_cast<std::size_t>(options.paths), features);
+    slot_fc1_ = register_module(
+        "fc1", gp::SlotLinear(gp::SlotLinearOptions(slots, 120)));
+  } else {
+    fc1_ = register_module("fc1", nn::Linear(options.paths * features, 120));
+  }
+  fc2_ = register_module("fc2", nn::Linear(120, 84));
+  fc3_ = register_module("fc3", nn::Linear(84, kClasses));
+}
 
 torch::Tensor NetImpl::forward(const torch::Tensor& images) {
-  auto x = paths_->forward(images).flatten(1);
-  x = torch::relu(fc1_->forward(x));
-  x = torch::relu(fc2_->forward(x));
+  auto x = slot_fc1_
+               ? slot_fc1_->forward(paths_->forward_slots(images).flatten())
+               : fc1_->forward(paths_->forward(images).flatten(1));
+  x = torch::relu(fc2_->forward(torch::relu(x)));
   return fc3_->forward(x);
 }
 

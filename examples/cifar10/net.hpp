@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The gated CIFAR-10 net: N like paths of convolutions, of which one is open,
-// behind them three linear layers that see every path in its own slot.
+// behind them three linear layers that see every path in its own slot. The
+// weights are the same in both forms, and so is what they compute.
 #pragma once
+
+#include "form.hpp"
 
 #include <gatedpaths/gatedpaths.hpp>
 
@@ -18,6 +21,7 @@ struct NetOptions {
   std::int64_t paths = 2;
   std::int64_t width = 1;
   gatedpaths::Skip skip = gatedpaths::Skip::kZeroFill;
+  Form form = Form::kSlots;
 };
 
 class NetImpl : public torch::nn::Module {
@@ -29,9 +33,10 @@ class NetImpl : public torch::nn::Module {
 
  private:
   gatedpaths::ConcatGate<> paths_;
-  torch::nn::Linear fc1_;
-  torch::nn::Linear fc2_;
-  torch::nn::Linear fc3_;
+  gatedpaths::SlotLinear slot_fc1_{nullptr};  // one of these two is "fc1"
+  torch::nn::Linear fc1_{nullptr};
+  torch::nn::Linear fc2_{nullptr};
+  torch::nn::Linear fc3_{nullptr};
 };
 
 TORCH_MODULE(Net);

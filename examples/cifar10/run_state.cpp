@@ -2,6 +2,7 @@
 #include "run_state.hpp"
 
 #include <gatedpaths/training/checkpoint.hpp>
+#include <gatedpaths/training/dense_state.hpp>
 
 #include <c10/util/Exception.h>
 #include <torch/serialize/archive.h>
@@ -24,6 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using gatedpaths::StateDict;
 using torch::optim::SGDParamState;
 using torch::serialize::InputArchive;
 using torch::serialize::OutputArchive;
@@ -104,31 +106,116 @@ void check_settings(
       fmt::format("{}", fmt::join(differences, "; ")));
 }
 
-using Momentum = std::vector<std::pair<torch::Tensor, torch::Tensor>>;
+/// The module of this name below `module`; a new one where there is none.
+torch::nn::Module& module_at(
+    torch::nn::Module& module, const std::string& name) {
+  const auto dot = name.find('.');
+  const auto child_name = name.substr(0, dot);
+  const auto children = module.named_children();
+  const auto* found = children.find(child_name);
+  auto& child = found != nullptr
+                    ? **found
+                    : *module.register_module(
+                          child_name, std::make_shared<torch::nn::Module>());
+  return dot == std::string::npos ? child
+                                  : module_at(child, name.substr(dot + 1));
+}
 
-/// Pairs each parameter that has one with its momentum.
-Momentum read_momentum(const torch::nn::Module& net, InputArchive& archive) {
-  Momentum momentum;
+/// Modules named like the net's that hold these parameters and do nothing. With
+/// those of the dense form they are saved and loaded as the dense net is.
+std::shared_ptr<torch::nn::Module> module_of(
+    const torch::nn::Module& net, const StateDict& parameters) {
+  auto module = std::make_shared<torch::nn::Module>();
+  // Those without parameters too: they are in the file.
+  for (const auto& item : net.named_modules("", /*include_self=*/false)) {
+    module_at(*module, item.key());
+  }
+  for (const auto& item : parameters) {
+    const auto& name = item.key();
+    const auto dot = name.rfind('.');
+    auto& owner = dot == std::string::npos
+                      ? *module
+                      : module_at(*module, name.substr(0, dot));
+    owner.register_parameter(name.substr(dot + 1), item.value());
+  }
+  return module;
+}
+
+/// The net's weights in the dense form, from the file.
+StateDict read_weights(const torch::nn::Module& net, InputArchive& archive) {
+  StateDict weights;
+  for (const auto& item : gatedpaths::slots_to_dense(net)) {
+    weights.insert(item.key(), torch::empty_like(item.value()));
+  }
+  const auto module = module_of(net, weights);
+  gatedpaths::load_checked(*module, archive);
+  return module->named_parameters();
+}
+
+std::string describe(const torch::Tensor& tensor) {
+  return tensor.defined() ? fmt::format(
+                                "[{}] {}",
+                                fmt::join(tensor.sizes(), ", "),
+                                c10::toString(tensor.scalar_type()))
+                          : "no tensor";
+}
+
+/// The momentum of each parameter that has one, by its name in the net.
+StateDict momentum_of(
+    const torch::nn::Module& net, torch::optim::SGD& optimizer) {
+  StateDict momentum;
   for (const auto& item : net.named_parameters()) {
-    torch::Tensor value;
-    if (archive.try_read(item.key(), value)) {
-      TORCH_CHECK_VALUE(
-          value.sizes() == item.value().sizes(),
-          "momentum of '",
+    const auto state =
+        optimizer.state().find(item.value().unsafeGetTensorImpl());
+    if (state != optimizer.state().end()) {  // it was stepped
+      momentum.insert(
           item.key(),
-          "': expected ",
-          item.value().sizes(),
-          ", got ",
-          value.sizes());
-      momentum.emplace_back(
-          item.value(),
-          value.to(
-              item.value().device(),
-              /*non_blocking=*/false,
-              /*copy=*/true));
+          static_cast<const SGDParamState&>(*state->second).momentum_buffer());
     }
   }
   return momentum;
+}
+
+/// The same from the file, checked.
+StateDict read_momentum(const torch::nn::Module& net, InputArchive& archive) {
+  const auto parameters = gatedpaths::slots_to_dense(net);
+  StateDict momentum;
+  for (const auto& name : archive.keys()) {
+    const auto* parameter = parameters.find(name);
+    TORCH_CHECK_VALUE(
+        parameter != nullptr,
+        "momentum: expected that of a parameter of the net, got that of '",
+        name,
+        "'");
+    torch::Tensor value;
+    archive.try_read(name, value);
+    TORCH_CHECK_VALUE(
+        value.defined() && value.sizes() == parameter->sizes() &&
+            value.scalar_type() == parameter->scalar_type(),
+        "momentum of '",
+        name,
+        "': expected ",
+        describe(*parameter),
+        ", got ",
+        describe(value));
+    momentum.insert(name, value);
+  }
+  return gatedpaths::split_slots(net, momentum);
+}
+
+void set_momentum(
+    const torch::nn::Module& net,
+    torch::optim::SGD& optimizer,
+    const StateDict& momentum) {
+  const torch::NoGradGuard no_grad;
+  const auto parameters = net.named_parameters();
+  optimizer.state().clear();
+  for (const auto& item : momentum) {
+    const auto& parameter = parameters[item.key()];
+    auto state = std::make_unique<SGDParamState>();
+    state->momentum_buffer(torch::empty_like(parameter).copy_(item.value()));
+    optimizer.state()[parameter.unsafeGetTensorImpl()] = std::move(state);
+  }
 }
 
 }  // namespace
@@ -145,22 +232,16 @@ void save_run(
   archive.write("position", c10::IValue(to_json(position).dump()));
 
   OutputArchive weights(archive.compilation_unit());
-  net.save(weights);
+  module_of(net, gatedpaths::slots_to_dense(net))->save(weights);
   archive.write("net", weights);
 
   // By the names of the parameters: SGD's own `save` names them by addresses.
+  // A path that was never open has none, but for its part of the dense layer:
+  // there it is zeros, with which the next step is the same.
   OutputArchive momentum(archive.compilation_unit());
-  for (const auto& item : net.named_parameters()) {
-    const auto state =
-        optimizer.state().find(item.value().unsafeGetTensorImpl());
-    if (state == optimizer.state().end()) {
-      continue;  // never stepped
-    }
-    const auto& buffer =
-        static_cast<const SGDParamState&>(*state->second).momentum_buffer();
-    if (buffer.defined()) {
-      momentum.write(item.key(), buffer, /*is_buffer=*/true);
-    }
+  for (const auto& item :
+       gatedpaths::join_slots(net, momentum_of(net, optimizer))) {
+    momentum.write(item.key(), item.value(), /*is_buffer=*/true);
   }
   archive.write("momentum", momentum);
   gatedpaths::save_atomically(file, archive);
@@ -187,17 +268,13 @@ Position load_run(
 
   InputArchive momentum_archive;
   archive.read("momentum", momentum_archive);
-  auto momentum = read_momentum(net, momentum_archive);
-  InputArchive weights;
-  archive.read("net", weights);
-  gatedpaths::load_checked(net, weights);
+  const auto momentum = read_momentum(net, momentum_archive);
+  InputArchive weights_archive;
+  archive.read("net", weights_archive);
+  const auto weights = read_weights(net, weights_archive);
 
-  optimizer.state().clear();
-  for (auto& [parameter, value] : momentum) {
-    auto state = std::make_unique<SGDParamState>();
-    state->momentum_buffer(value);
-    optimizer.state()[parameter.unsafeGetTensorImpl()] = std::move(state);
-  }
+  gatedpaths::slots_from_dense(net, weights);
+  set_momentum(net, optimizer, momentum);
   return position;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The checkpoint of a run: the net, the momentum, where the run is, and the
 // settings that it was made with. The order of the images and the paths need
-// nothing: both are functions of the seed and of counts.
+// nothing: both are functions of the seed and of counts. Weights and momentum
+// stand in it as those of the dense form, so that either form can go on.
 #pragma once
 
 #include "metrics.hpp"
@@ -33,8 +34,8 @@ void save_run(
     const Json& settings);
 
 /// Puts a saved run into a net and an optimizer that were made with the same
-/// settings. Throws, and changes neither, where the file is not whole or its
-/// settings are others.
+/// settings. Throws, and changes neither, where the file is not whole, its
+/// settings are others, or it holds other tensors than the net has.
 Position load_run(
     const std::filesystem::path& file,
     torch::nn::Module& net,

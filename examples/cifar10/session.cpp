@@ -52,6 +52,10 @@ std::int64_t count_parameters(const Net& net) {
   return count;
 }
 
+const char* form_name(Form form) {
+  return form == Form::kSlots ? "slots" : "dense";
+}
+
 /// The steps that this process has made, and the time they took.
 struct Pace {
   std::int64_t steps = 0;
@@ -106,11 +110,12 @@ void Session::announce() {
       data.train.size(),
       data.test.size()));
   progress_.line(fmt::format(
-      "Net: {} paths of width {}, {} parameters, {}, on {}, {} thread{}.",
+      "Net: {} paths of width {}, {} parameters, {}, {}, on {}, {} thread{}.",
       run_.space().size(),
       options_.width,
       count_parameters(run_.net()),
       options_.skip == gatedpaths::Skip::kZeroFill ? "zero-fill" : "no-grad",
+      form_name(options_.form),
       options_.device,
       options_.threads,
       options_.threads == 1 ? "" : "s"));
@@ -130,6 +135,7 @@ void Session::announce() {
        {"test images", data.test.size()},
        {"settings", run_.settings()},
        {"parameters", count_parameters(run_.net())},
+       {"form", form_name(options_.form)},
        {"threads", options_.threads},
        {"device", options_.device},
        {"libtorch", TORCH_VERSION}});

@@ -4,6 +4,7 @@
 #include <gatedpaths/modules/slot_consumer.hpp>
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
@@ -20,24 +21,48 @@ namespace {
 // One tensor of the dense network and where its parts are in this one.
 struct DenseTensor {
   std::string name;
+  std::vector<std::string> part_names;
   std::vector<torch::Tensor> parts;
   int64_t dim = 0;
   bool whole = true;
 
-  // What the dense network holds; undefined where this one has no such tensor.
-  torch::Tensor joined() const {
-    if (parts.size() == 1) {
-      return parts.front().detach();
-    }
-    if (!whole) {
-      const torch::NoGradGuard no_grad;
-      return at::cat(parts, dim);
-    }
-    // Counters that each slot has for itself: the furthest one.
-    return *std::max_element(
-        parts.begin(), parts.end(), [](const auto& a, const auto& b) {
-          return a.template item<int64_t>() < b.template item<int64_t>();
+  // What the dense network holds where this one holds `values` in place of its
+  // parts; undefined where all of them are.
+  torch::Tensor joined(std::vector<torch::Tensor> values) const {
+    const auto given = std::find_if(
+        values.begin(), values.end(), [](const torch::Tensor& value) {
+          return value.defined();
         });
+    if (given == values.end()) {
+      return {};
+    }
+    if (parts.size() == 1) {
+      return given->detach();
+    }
+    if (whole) {
+      return furthest(std::move(values));
+    }
+    const torch::NoGradGuard no_grad;
+    const auto options = given->options();
+    for (size_t i = 0; i < parts.size(); ++i) {
+      if (!values[i].defined()) {
+        values[i] = at::zeros(parts[i].sizes(), options);
+      }
+    }
+    return at::cat(values, dim);
+  }
+
+  // The values of the parts where the dense network holds `dense`.
+  std::vector<torch::Tensor> split(const torch::Tensor& dense) const {
+    std::vector<torch::Tensor> values;
+    int64_t first = 0;
+    for (const auto& part : parts) {
+      const int64_t size = whole ? 0 : part.size(dim);
+      values.push_back(
+          whole ? dense.detach() : dense.detach().narrow(dim, first, size));
+      first += size;
+    }
+    return values;
   }
 
   std::vector<int64_t> sizes() const {
@@ -50,6 +75,18 @@ struct DenseTensor {
       }
     }
     return result;
+  }
+
+ private:
+  // Of counters that each slot has for itself.
+  static torch::Tensor furthest(std::vector<torch::Tensor> counters) {
+    std::erase_if(counters, [](const torch::Tensor& counter) {
+      return !counter.defined();
+    });
+    return *std::max_element(
+        counters.begin(), counters.end(), [](const auto& a, const auto& b) {
+          return a.template item<int64_t>() < b.template item<int64_t>();
+        });
   }
 };
 
@@ -88,6 +125,7 @@ class Walk {
     for (const SlotSplit& split : layer.slot_splits()) {
       DenseTensor tensor{
           .name = dotted(prefix, split.dense_name),
+          .part_names = {},
           .parts = {},
           .dim = split.dim,
           .whole = split.whole};
@@ -96,7 +134,8 @@ class Walk {
         part = part != nullptr ? part : buffers.find(name);
         TORCH_INTERNAL_ASSERT(part != nullptr, "no tensor ", name);
         tensor.parts.push_back(*part);
-        done_.insert(dotted(prefix, name));
+        tensor.part_names.push_back(dotted(prefix, name));
+        done_.insert(tensor.part_names.back());
       }
       tensors.push_back(std::move(tensor));
     }
@@ -104,11 +143,59 @@ class Walk {
 
   void add(const std::string& name, const torch::Tensor& tensor) {
     if (tensor.defined() && done_.insert(name).second) {
-      tensors.push_back({.name = name, .parts = {tensor}});
+      tensors.push_back(
+          {.name = name, .part_names = {name}, .parts = {tensor}});
     }
   }
 
   std::unordered_set<std::string> done_;
+};
+
+// The tensor of this name; undefined where there is none.
+torch::Tensor find_tensor(const StateDict& tensors, const std::string& name) {
+  const auto* found = tensors.find(name);
+  return found != nullptr ? *found : torch::Tensor();
+}
+
+// Compares tensors with those that are expected, and tells every difference.
+class StateComparison {
+ public:
+  explicit StateComparison(const StateDict& tensors) : tensors_(tensors) {}
+
+  // `required`: an error where it is left out.
+  void expect(const std::string& name, c10::IntArrayRef sizes, bool required) {
+    expected_.insert(name);
+    const torch::Tensor tensor = find_tensor(tensors_, name);
+    if (!tensor.defined()) {
+      if (required) {
+        problems_.push_back(fmt::format("'{}' is missing", name));
+      }
+    } else if (tensor.sizes() != sizes) {
+      problems_.push_back(fmt::format(
+          "expected '{}' of [{}], got [{}]",
+          name,
+          fmt::join(sizes, ", "),
+          fmt::join(tensor.sizes(), ", ")));
+    }
+  }
+
+  void finish(const char* function) {
+    for (const auto& item : tensors_) {
+      if (!expected_.contains(item.key())) {
+        problems_.push_back(fmt::format("'{}' is unexpected", item.key()));
+      }
+    }
+    TORCH_CHECK_VALUE(
+        problems_.empty(),
+        function,
+        ": ",
+        fmt::format("{}", fmt::join(problems_, "; ")));
+  }
+
+ private:
+  const StateDict& tensors_;
+  std::unordered_set<std::string> expected_;
+  std::vector<std::string> problems_;
 };
 
 }  // namespace
@@ -116,52 +203,72 @@ class Walk {
 StateDict slots_to_dense(const torch::nn::Module& net) {
   StateDict dense;
   for (const DenseTensor& tensor : Walk(net).tensors) {
-    dense.insert(tensor.name, tensor.joined());
+    dense.insert(tensor.name, tensor.joined(tensor.parts));
   }
   return dense;
 }
 
 void slots_from_dense(torch::nn::Module& net, const StateDict& dense) {
   const Walk walk(net);
-  std::vector<std::string> problems;
-  std::unordered_set<std::string> expected;
+  StateComparison comparison(dense);
   for (const DenseTensor& tensor : walk.tensors) {
-    expected.insert(tensor.name);
-    const auto* source = dense.find(tensor.name);
-    if (source == nullptr || !source->defined()) {
-      problems.push_back(fmt::format("'{}' is missing", tensor.name));
-    } else if (source->sizes() != c10::IntArrayRef(tensor.sizes())) {
-      problems.push_back(fmt::format(
-          "expected '{}' of [{}], got [{}]",
-          tensor.name,
-          fmt::join(tensor.sizes(), ", "),
-          fmt::join(source->sizes(), ", ")));
-    }
+    comparison.expect(tensor.name, tensor.sizes(), /*required=*/true);
   }
-  for (const auto& item : dense) {
-    if (!expected.contains(item.key())) {
-      problems.push_back(fmt::format("'{}' is unexpected", item.key()));
-    }
-  }
-  TORCH_CHECK_VALUE(
-      problems.empty(),
-      "slots_from_dense: ",
-      fmt::format("{}", fmt::join(problems, "; ")));
+  comparison.finish("slots_from_dense");
 
   const torch::NoGradGuard no_grad;
   for (const DenseTensor& tensor : walk.tensors) {
-    const torch::Tensor& source = dense[tensor.name];
-    int64_t first = 0;
-    for (torch::Tensor part : tensor.parts) {
-      if (tensor.whole) {
-        part.copy_(source);
-      } else {
-        const int64_t size = part.size(tensor.dim);
-        part.copy_(source.narrow(tensor.dim, first, size));
-        first += size;
-      }
+    const auto values = tensor.split(dense[tensor.name]);
+    for (size_t i = 0; i < values.size(); ++i) {
+      torch::Tensor(tensor.parts[i]).copy_(values[i]);
     }
   }
+}
+
+StateDict join_slots(const torch::nn::Module& net, const StateDict& tensors) {
+  const Walk walk(net);
+  StateComparison comparison(tensors);
+  for (const DenseTensor& tensor : walk.tensors) {
+    for (size_t i = 0; i < tensor.parts.size(); ++i) {
+      comparison.expect(
+          tensor.part_names[i], tensor.parts[i].sizes(), /*required=*/false);
+    }
+  }
+  comparison.finish("join_slots");
+
+  StateDict dense;
+  for (const DenseTensor& tensor : walk.tensors) {
+    std::vector<torch::Tensor> values;
+    for (const auto& name : tensor.part_names) {
+      values.push_back(find_tensor(tensors, name));
+    }
+    if (auto joined = tensor.joined(std::move(values)); joined.defined()) {
+      dense.insert(tensor.name, std::move(joined));
+    }
+  }
+  return dense;
+}
+
+StateDict split_slots(const torch::nn::Module& net, const StateDict& dense) {
+  const Walk walk(net);
+  StateComparison comparison(dense);
+  for (const DenseTensor& tensor : walk.tensors) {
+    comparison.expect(tensor.name, tensor.sizes(), /*required=*/false);
+  }
+  comparison.finish("split_slots");
+
+  StateDict tensors;
+  for (const DenseTensor& tensor : walk.tensors) {
+    const torch::Tensor value = find_tensor(dense, tensor.name);
+    if (!value.defined()) {
+      continue;
+    }
+    auto values = tensor.split(value);
+    for (size_t i = 0; i < values.size(); ++i) {
+      tensors.insert(tensor.part_names[i], std::move(values[i]));
+    }
+  }
+  return tensors;
 }
 
 }  // namespace gatedpaths

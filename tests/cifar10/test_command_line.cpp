@@ -51,6 +51,8 @@ TEST_CASE("command line: every flag reaches its option", "[cifar10]") {
        "2",
        "--skip",
        "no-grad",
+       "--form",
+       "dense",
        "--paths",
        "5",
        "--width",
@@ -77,6 +79,7 @@ TEST_CASE("command line: every flag reaches its option", "[cifar10]") {
   CHECK(options.seed == 9);
   CHECK(options.threads == 2);
   CHECK(options.skip == gatedpaths::Skip::kNoGrad);
+  CHECK(options.form == Form::kDense);
   CHECK(options.paths == 5);
   CHECK(options.width == 2);
   CHECK(options.checkpoint == "c.pt");
@@ -86,20 +89,27 @@ TEST_CASE("command line: every flag reaches its option", "[cifar10]") {
   CHECK(options.test_every == 2);
 }
 
+TEST_CASE("command line: the form is slots unless told", "[cifar10]") {
+  CHECK(parse({}).options.form == Form::kSlots);
+  CHECK(parse({"--form", "slots"}).options.form == Form::kSlots);
+}
+
 TEST_CASE("command line: --help explains each flag", "[cifar10]") {
   const auto parsed = parse({"--help"});
   CHECK(parsed.status == 0);
   for (const auto* flag :
-       {"--data",         "--download",   "--download-url", "--download-md5",
-        "--limit",        "--paths",      "--width",        "--skip",
-        "--epochs",       "--batch-size", "--lr",           "--momentum",
-        "--weight-decay", "--seed",       "--test-every",   "--threads",
-        "--device",       "--checkpoint", "--resume",       "--metrics"}) {
+       {"--data",     "--download",     "--download-url", "--download-md5",
+        "--limit",    "--paths",        "--width",        "--skip",
+        "--form",     "--epochs",       "--batch-size",   "--lr",
+        "--momentum", "--weight-decay", "--seed",         "--test-every",
+        "--threads",  "--device",       "--checkpoint",   "--resume",
+        "--metrics"}) {
     CHECK_THAT(parsed.out, ContainsSubstring(std::string("  ") + flag + " "));
   }
   CHECK_THAT(
       parsed.out, ContainsSubstring("Passes over the training set [10]"));
   CHECK_THAT(parsed.out, ContainsSubstring("[zero-fill]"));
+  CHECK_THAT(parsed.out, ContainsSubstring("[slots]"));
 }
 
 TEST_CASE(
@@ -130,6 +140,8 @@ TEST_CASE(
           "--weight-decay: expected a number of at least 0, got 'x'"},
       Row{{"--skip", "mask"},
           "--skip: expected zero-fill or no-grad, got 'mask'"},
+      Row{{"--form", "sparse"},
+          "--form: expected slots or dense, got 'sparse'"},
       Row{{"--device", "gpu"},
           "--device: expected cpu, cuda or cuda:<index>, got 'gpu'"},
       Row{{"--resume"}, "--resume requires --checkpoint"},

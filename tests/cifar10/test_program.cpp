@@ -103,6 +103,7 @@ TEST_CASE("program: trains, tests, and reports", "[cifar10][slow]") {
         StartsWith("No CIFAR-10 here: training on a generated "
                    "stand-in"));
     CHECK_THAT(run.out, ContainsSubstring("--download"));
+    CHECK_THAT(run.out, ContainsSubstring(" parameters, zero-fill, slots, on"));
     CHECK_THAT(run.out, ContainsSubstring("\nepoch 1/2: loss "));
     CHECK_THAT(run.out, ContainsSubstring("\nepoch 2/2: loss "));
     CHECK_THAT(run.out, ContainsSubstring("\ntest accuracy, %  "));
@@ -123,6 +124,7 @@ TEST_CASE("program: trains, tests, and reports", "[cifar10][slow]") {
 
     CHECK(events[0].at("settings").at("--epochs") == 2);
     CHECK(events[0].at("data") == "a generated stand-in");
+    CHECK(events[0].at("form") == "slots");
     CHECK(events[1].at("epoch") == 1);
     CHECK(events[1].at("steps") == 4);
     for (const auto* key : {"loss", "lr", "seconds", "ms_per_step"}) {
@@ -213,6 +215,42 @@ TEST_CASE(
   }
   CHECK(tests == 24);
   check_same_tensors(whole_file, file);
+}
+
+TEST_CASE(
+    "program: either form goes on from the other's checkpoint",
+    "[cifar10][slow]") {
+  const test::TemporaryFolder folder;
+  const Words forms{"slots", "dense"};
+  const auto first = GENERATE(0U, 1U);
+  const auto train = [&](unsigned form, const Words& more) {
+    const auto run = test::run(
+        with(
+            command(
+                {"--epochs",
+                 "2",
+                 "--limit",
+                 "64",
+                 "--form",
+                 forms[form],
+                 "--checkpoint",
+                 (folder / "run.pt").string(),
+                 "--metrics",
+                 (folder / "m.jsonl").string()}),
+            more),
+        folder.path());
+    INFO(run.out << run.err);
+    CHECK(run.status == 0);
+    CHECK_THAT(
+        run.out, ContainsSubstring(", zero-fill, " + forms[form] + ", on cpu"));
+    return read_events(folder / "m.jsonl");
+  };
+  const auto before = train(first, {});
+  test::fs::copy_file(folder / "run.pt", folder / "before.pt");
+  const auto after = train(1U - first, {"--resume"});
+  CHECK(after.back().at("event") == "end");
+  CHECK(after.back().at("accuracy") == before.back().at("accuracy"));
+  check_same_tensors(folder / "before.pt", folder / "run.pt");
 }
 
 TEST_CASE(

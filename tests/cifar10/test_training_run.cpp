@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "training_run.hpp"
 
+#include "batches.hpp"
 #include "stand_in.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
+#include "support/tensors.hpp"
 
+#include <torch/nn/functional/loss.h>
+
+#include <algorithm>
 #include <memory>
+#include <optional>
 
 namespace cifar10 {
 
@@ -16,6 +22,7 @@ namespace {
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
+using test::largest_difference;
 using test::message_of;
 using test::read_file;
 using test::write_file;
@@ -54,6 +61,31 @@ bool same_weights(TrainingRun& a, TrainingRun& b) {
       [](const auto& x, const auto& y) { return x.value().equal(y.value()); });
 }
 
+/// The largest difference of any weight in the dense form. Of those behind the
+/// paths, only those of `path` count where it is given.
+double difference(
+    TrainingRun& a, TrainingRun& b, std::optional<std::int64_t> path = {}) {
+  const auto left = gatedpaths::slots_to_dense(*a.net());
+  const auto right = gatedpaths::slots_to_dense(*b.net());
+  REQUIRE(left.size() == right.size());
+  double largest = 0;
+  for (const auto& item : left) {
+    auto x = item.value();
+    auto y = right[item.key()];
+    if (path && item.key() == "fc1.weight") {
+      x = x.narrow(1, 400 * *path, 400);
+      y = y.narrow(1, 400 * *path, 400);
+    }
+    largest = std::max(largest, largest_difference(x, y));
+  }
+  return largest;
+}
+
+std::int64_t open_path(TrainingRun& run) {
+  const auto path = run.space().current();
+  return path.open_branches(0)[0];
+}
+
 }  // namespace
 
 TEST_CASE("TrainingRun: counts steps and epochs", "[cifar10]") {
@@ -89,12 +121,74 @@ TEST_CASE("TrainingRun: the seed settles everything", "[cifar10]") {
 
 TEST_CASE("TrainingRun: both skips train the same weights", "[cifar10]") {
   auto options = small();
+  options.form = GENERATE(Form::kSlots, Form::kDense);
   const auto a = start(options);
   options.skip = gatedpaths::Skip::kNoGrad;
   const auto b = start(options);
   advance(*a, 10);
   advance(*b, 10);
   CHECK(same_weights(*a, *b));
+}
+
+TEST_CASE("TrainingRun: both forms make the same steps", "[cifar10]") {
+  auto options = small();
+  options.paths = 3;
+  SECTION("but for the momentum and the decay of closed paths") {
+    options.momentum = 0;
+    options.weight_decay = 0;
+    const auto a = start(options);
+    options.form = Form::kDense;
+    const auto b = start(options);
+    CHECK(difference(*a, *b) == 0);
+    advance(*a, 21);
+    advance(*b, 21);
+    CHECK(difference(*a, *b) < 1e-5);
+  }
+  SECTION("which move their weights in the dense form alone") {
+    const auto a = start(options);
+    options.form = Form::kDense;
+    const auto b = start(options);
+    advance(*a, 1);
+    advance(*b, 1);
+    CHECK(difference(*a, *b, open_path(*a)) < 1e-6);
+    CHECK(difference(*a, *b) > 1e-6);
+  }
+}
+
+TEST_CASE(
+    "TrainingRun: the optimizer's own steps train the same weights",
+    "[cifar10]") {
+  auto options = small();
+  options.paths = 3;
+  options.form = GENERATE(Form::kSlots, Form::kDense);
+  const auto run = start(options);
+  const auto other = start(options);
+  gatedpaths::UniformSampler sampler(other->space(), options.seed);
+  torch::optim::SGD optimizer(
+      other->net()->parameters(),
+      torch::optim::SGDOptions(options.lr)
+          .momentum(options.momentum)
+          .weight_decay(options.weight_decay));
+  const auto order =
+      epoch_order(other->data().train.size(), options.seed, /*epoch=*/0);
+  for (std::int64_t i = 0; i < 6; ++i) {
+    if (i == 3) {
+      run->test();  // which opens every path
+    }
+    static_cast<torch::optim::SGDOptions&>(
+        optimizer.param_groups()[0].options())
+        .lr(run->lr());
+    const auto batch =
+        make_batch(other->data().train, order.slice(0, 16 * i, 16 * (i + 1)));
+    other->space().apply(sampler.next());
+    optimizer.zero_grad();
+    torch::nn::functional::cross_entropy(
+        other->net()->forward(batch.images), batch.labels)
+        .backward();
+    optimizer.step();
+    run->step();
+    CHECK(same_weights(*run, *other));
+  }
 }
 
 TEST_CASE("TrainingRun: tests every path and goes on training", "[cifar10]") {
@@ -121,6 +215,7 @@ TEST_CASE("TrainingRun: a resumed run ends with the same bits", "[cifar10]") {
   const test::TemporaryFolder folder;
   auto options = small();
   options.paths = GENERATE(2, 5);
+  options.form = GENERATE(Form::kSlots, Form::kDense);
   const auto whole = start(options);
   advance(*whole, 21);
 
@@ -138,6 +233,49 @@ TEST_CASE("TrainingRun: a resumed run ends with the same bits", "[cifar10]") {
   CHECK(same_weights(*first, *second));
   advance(*second, 21 - stop);
   CHECK(same_weights(*whole, *second));
+}
+
+TEST_CASE(
+    "TrainingRun: a run goes on in the other form with the same weights and "
+    "momentum",
+    "[cifar10]") {
+  const test::TemporaryFolder folder;
+  auto options = small();
+  options.paths = 3;
+  const auto from = GENERATE(Form::kSlots, Form::kDense);
+  const auto to = from == Form::kSlots ? Form::kDense : Form::kSlots;
+  const auto stop = GENERATE(0, 2, 9);
+  CAPTURE(from == Form::kSlots, stop);
+  options.form = from;
+  const auto first = start(options);
+  advance(*first, stop);
+  first->save(folder / "run.pt");
+
+  options.form = to;
+  torch::manual_seed(12345);
+  const auto second = start(options);
+  second->resume(folder / "run.pt");
+  CHECK(second->position().step == stop);
+  CHECK(difference(*first, *second) == 0);
+
+  const auto images = torch::rand({4, 3, 32, 32});
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    for (auto* run : {first.get(), second.get()}) {
+      run->space().apply(run->space().at(i));
+    }
+    const torch::NoGradGuard no_grad;
+    CHECK(
+        largest_difference(
+            first->net()->forward(images), second->net()->forward(images)) <
+        1e-6);
+  }
+
+  // The open path's step needs its momentum; closed ones differ by design.
+  advance(*first, 1);
+  advance(*second, 1);
+  CHECK(difference(*first, *second, open_path(*first)) < 1e-6);
+  advance(*second, 20 - stop);
+  CHECK(second->finished());
 }
 
 TEST_CASE("TrainingRun: a resumed epoch has the same loss", "[cifar10]") {

@@ -39,4 +39,39 @@ GATEDPATHS_EXPORT StateDict slots_to_dense(const torch::nn::Module& net);
 GATEDPATHS_EXPORT void slots_from_dense(
     torch::nn::Module& net, const StateDict& dense);
 
+/// Joins what goes with the parameters and buffers of a network one by one, an
+/// optimizer's momentum or moments say, as `slots_to_dense` joins these.
+///
+/// `tensors` have the names and shapes of the network's own; any may be left
+/// out (or undefined). The result has the dense names. Where no part of a
+/// tensor is given it is left out; where some are, the others are zeros, which
+/// to SGD without dampening is the same as no momentum yet. Of what each slot
+/// has whole, a counter, it is the largest.
+///
+/// The tensors share memory where nothing was joined, and have no graph. The
+/// parts of one tensor should be of one dtype and device, which the network
+/// need not share.
+///
+/// Throws: `c10::ValueError` for names that are unexpected, or a tensor of
+/// another shape, with both sides.
+///
+/// Example:
+/// ```
+/// StateDict momentum;  // of "fc.weight_1", which alone was open so far
+/// gatedpaths::join_slots(*net, momentum);  // of "fc.weight"
+/// ```
+GATEDPATHS_EXPORT StateDict
+join_slots(const torch::nn::Module& net, const StateDict& tensors);
+
+/// Cuts tensors of a dense network into those of one with layers on slots: the
+/// reverse of `join_slots`. The network gives the shapes, and is not changed.
+///
+/// `dense` has the dense names and shapes; any tensor may be left out (or
+/// undefined), and then its parts are. The result has the network's names, and
+/// shares memory with `dense`.
+///
+/// Throws: as `join_slots`.
+GATEDPATHS_EXPORT StateDict
+split_slots(const torch::nn::Module& net, const StateDict& dense);
+
 }  // namespace gatedpaths

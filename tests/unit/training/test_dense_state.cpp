@@ -9,6 +9,7 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
+#include <torch/optim/sgd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -25,6 +26,7 @@
 
 using gatedpaths::ConcatGate;
 using gatedpaths::ConcatGateOptions;
+using gatedpaths::join_slots;
 using gatedpaths::SlotBatchNorm2d;
 using gatedpaths::SlotBatchNormOptions;
 using gatedpaths::SlotConv2d;
@@ -33,8 +35,10 @@ using gatedpaths::SlotLinear;
 using gatedpaths::SlotLinearOptions;
 using gatedpaths::slots_from_dense;
 using gatedpaths::slots_to_dense;
+using gatedpaths::split_slots;
 using gatedpaths::StateDict;
 using gatedpaths::test::all_bit_equal;
+using gatedpaths::test::all_zero;
 using gatedpaths::test::bit_equal;
 using gatedpaths::test::copies_of;
 using gatedpaths::test::largest_difference;
@@ -346,4 +350,135 @@ TEST_CASE(
       "slots_from_dense: 'stem.bias' is missing; expected 'head.bias' of [2], "
       "got [3]; 'inner.body.fc.weight_0' is unexpected");
   CHECK(all_bit_equal(state_tensors(*slots), before));
+}
+
+// ---- tensors that go with the network's ----
+
+TEST_CASE("join_slots: joins as slots_to_dense does", "[dense_state]") {
+  const auto slots = trained_net<SlotNet>();
+  CHECK(
+      same_state(join_slots(*slots, state_of(*slots)), slots_to_dense(*slots)));
+}
+
+TEST_CASE("join_slots: comes back bit for bit", "[dense_state]") {
+  const auto slots = trained_net<SlotNet>();
+  const StateDict state = state_of(*slots);
+  const StateDict back = split_slots(*slots, join_slots(*slots, state));
+  CHECK(same_state(state, back));
+  const StateDict dense = state_of(*trained_net<DenseNet>());
+  CHECK(same_state(dense, join_slots(*slots, split_slots(*slots, dense))));
+}
+
+TEST_CASE(
+    "join_slots: zeros stand for what is left out of a tensor",
+    "[dense_state]") {
+  const SlotNet slots;
+  StateDict momentum;
+  momentum.insert("inner.body.fc.weight_1", torch::randn({5, 16}));
+  momentum.insert("inner.body.fc.weight_2", torch::Tensor());
+  momentum.insert("inner.body.conv.bias", torch::Tensor());
+  momentum.insert("head.weight", torch::randn({2, 5}).requires_grad_());
+  const StateDict dense = join_slots(slots, momentum);
+  REQUIRE(dense.size() == 2);
+  const auto weight = dense["inner.body.fc.weight"];
+  REQUIRE(weight.sizes() == c10::IntArrayRef({5, 28}));
+  CHECK(all_zero(weight.narrow(1, 0, 8)));
+  CHECK(bit_equal(weight.narrow(1, 8, 16), momentum["inner.body.fc.weight_1"]));
+  CHECK(all_zero(weight.narrow(1, 24, 4)));
+  CHECK(dense["head.weight"].data_ptr() == momentum["head.weight"].data_ptr());
+  CHECK_FALSE(dense["head.weight"].requires_grad());
+  CHECK(join_slots(slots, StateDict()).is_empty());
+}
+
+TEST_CASE(
+    "join_slots: takes another dtype, and the largest counter",
+    "[dense_state]") {
+  const SlotNet slots;
+  const std::string norm = "inner.body.norm.";
+  StateDict tensors;
+  tensors.insert(norm + "2.weight", torch::randn({1}, torch::kDouble));
+  for (const int64_t slot : {0, 2}) {
+    tensors.insert(
+        norm + std::to_string(slot) + ".num_batches_tracked",
+        torch::tensor(7 - slot));
+  }
+  const StateDict dense = join_slots(slots, tensors);
+  REQUIRE(dense.size() == 2);
+  CHECK(dense[norm + "weight"].scalar_type() == torch::kDouble);
+  CHECK(dense[norm + "num_batches_tracked"].item<int64_t>() == 7);
+}
+
+TEST_CASE("split_slots: cuts what is there", "[dense_state]") {
+  const SlotNet slots;
+  const auto before = copies_of(state_tensors(slots));
+  const std::string body = "inner.body.";
+  StateDict dense;
+  dense.insert(body + "conv.weight", torch::randn({5, 7, 2, 2}));
+  dense.insert(body + "conv.bias", torch::Tensor());
+  dense.insert(body + "norm.num_batches_tracked", torch::tensor(int64_t{3}));
+  dense.insert("scale", torch::ones({1}).requires_grad_());
+  const StateDict tensors = split_slots(slots, dense);
+  REQUIRE(tensors.size() == 7);
+  const auto weight = dense[body + "conv.weight"];
+  CHECK(bit_equal(tensors[body + "conv.weight_1"], weight.narrow(1, 2, 4)));
+  CHECK(tensors[body + "conv.weight_0"].data_ptr() == weight.data_ptr());
+  for (const auto* slot : {"0", "1", "2"}) {
+    const auto name = body + "norm." + slot + ".num_batches_tracked";
+    CHECK(tensors[name].item<int64_t>() == 3);
+  }
+  CHECK_FALSE(tensors["scale"].requires_grad());
+  CHECK(split_slots(slots, StateDict()).is_empty());
+  CHECK(all_bit_equal(state_tensors(slots), before));
+}
+
+TEST_CASE(
+    "split_slots: a momentum that is carried over makes the dense step",
+    "[dense_state]") {
+  torch::manual_seed(2);
+  SlotLinear layer(SlotLinearOptions({2, 3}, 4));
+  const auto dense = layer->to_dense();
+  StateDict momentum;
+  momentum.insert("weight_1", torch::randn({4, 3}));  // slot 0: never open
+  const auto joined = join_slots(*layer, momentum)["weight"];
+  const auto step = [](torch::Tensor weight, const torch::Tensor& buffer) {
+    torch::optim::SGD sgd(
+        {weight}, torch::optim::SGDOptions(0.1).momentum(0.9));
+    if (buffer.defined()) {
+      auto state = std::make_unique<torch::optim::SGDParamState>();
+      state->momentum_buffer(buffer.clone());
+      sgd.state()[weight.unsafeGetTensorImpl()] = std::move(state);
+    }
+    sgd.step();
+  };
+  const auto gradient = torch::randn({4, 5});
+  dense->weight.mutable_grad() = gradient;
+  layer->weights[0].mutable_grad() = gradient.narrow(1, 0, 2);
+  layer->weights[1].mutable_grad() = gradient.narrow(1, 2, 3);
+  step(dense->weight, joined);
+  step(layer->weights[0], torch::Tensor());
+  step(layer->weights[1], momentum["weight_1"]);
+  CHECK(bit_equal(layer->to_dense()->weight.detach(), dense->weight.detach()));
+}
+
+TEST_CASE("join_slots: names all that does not fit", "[dense_state][error]") {
+  SlotLinear layer(SlotLinearOptions({2, 3}, 4));
+  StateDict tensors;
+  tensors.insert("weight_1", torch::ones({4, 2}));
+  tensors.insert("weight", torch::ones({4, 5}));
+  tensors.insert("bias", torch::ones({4}));
+  CHECK(
+      message_of<c10::ValueError>([&] { join_slots(*layer, tensors); }) ==
+      "join_slots: expected 'weight_1' of [4, 3], got [4, 2]; 'weight' is "
+      "unexpected");
+}
+
+TEST_CASE("split_slots: names all that does not fit", "[dense_state][error]") {
+  SlotLinear layer(SlotLinearOptions({2, 3}, 4));
+  StateDict tensors;
+  tensors.insert("weight", torch::ones({4, 6}));
+  tensors.insert("weight_1", torch::ones({4, 3}));
+  CHECK(
+      message_of<c10::ValueError>([&] { split_slots(*layer, tensors); }) ==
+      "split_slots: expected 'weight' of [4, 5], got [4, 6]; 'weight_1' is "
+      "unexpected");
 }
