@@ -9,6 +9,8 @@
 #include <gatedpaths/modules/gated_branch.hpp>
 #include <gatedpaths/modules/named_branch.hpp>
 #include <gatedpaths/modules/output_shape.hpp>
+#include <gatedpaths/modules/sample_capacity.hpp>
+#include <gatedpaths/modules/sample_gated_module.hpp>
 #include <gatedpaths/modules/skip.hpp>
 #include <gatedpaths/modules/slot_batch_norm.hpp>
 #include <gatedpaths/modules/slot_consumer.hpp>

@@ -79,13 +79,19 @@ std::shared_ptr<OutputEntry> BranchList::entry(const at::Tensor& input) {
 
 at::Tensor BranchList::run_open(
     int64_t index, const at::Tensor& input, OutputEntry& entry) const {
-  const NamedBranch<>& branch = (*this)[index];
-  if (!entry.specs[static_cast<size_t>(index)]) {
-    check_device(
-        gate_kind_, index, branch.name, *branch.branch.ptr(), input.device());
-  }
-  at::Tensor output = branch.branch.forward(input);
+  at::Tensor output = run(index, input, entry);
   remember(index, output, entry, batch_of(input));
+  return output;
+}
+
+at::Tensor BranchList::run_samples(
+    int64_t index, const at::Tensor& input, OutputEntry& entry) const {
+  at::Tensor output = run(index, input, entry);
+  if (output.defined()) {
+    // First, or the siblings' sizes would be blamed.
+    check_rows(gate_kind_, index, (*this)[index].name, output, input.size(0));
+  }
+  remember(index, output, entry, input.size(0));
   return output;
 }
 
@@ -182,6 +188,16 @@ ClosedBranch BranchList::closed_branch(int64_t index) const {
       .name = branch.name,
       .module = *branch.branch.ptr(),
       .shape = shape_of(index)};
+}
+
+at::Tensor BranchList::run(
+    int64_t index, const at::Tensor& input, const OutputEntry& entry) const {
+  const NamedBranch<>& branch = (*this)[index];
+  if (!entry.specs[static_cast<size_t>(index)]) {
+    check_device(
+        gate_kind_, index, branch.name, *branch.branch.ptr(), input.device());
+  }
+  return branch.branch.forward(input);
 }
 
 void BranchList::remember(

@@ -46,6 +46,11 @@ class BranchList {
   at::Tensor run_open(
       int64_t index, const at::Tensor& input, OutputEntry& entry) const;
 
+  /// Runs a branch on some of the samples. Throws where it does not return one
+  /// row for each.
+  at::Tensor run_samples(
+      int64_t index, const at::Tensor& input, OutputEntry& entry) const;
+
   /// Runs a closed branch without a trace; its output has no graph.
   at::Tensor run_closed(
       int64_t index,
@@ -74,6 +79,8 @@ class BranchList {
  private:
   const OutputShape& shape_of(int64_t index) const;
   ClosedBranch closed_branch(int64_t index) const;
+  at::Tensor run(
+      int64_t index, const at::Tensor& input, const OutputEntry& entry) const;
   void remember(
       int64_t index,
       const at::Tensor& output,

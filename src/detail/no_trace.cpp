@@ -98,10 +98,15 @@ NoTrace::NoTrace(
 
 NoTrace::~NoTrace() {
   at::autocast::set_autocast_cache_enabled(autocast_cache_);
-  for (auto& [gate, drawn, drawn_holds, state] : draws_) {
+  for (auto& [gate, drawn, drawn_holds, ran, state] : draws_) {
     gate->drawn_ = std::move(drawn);
     gate->drawn_holds_ = drawn_holds;
+    gate->ran_ = std::move(ran);
     gate->draw_state_ = state;
+  }
+  for (auto& [gate, gates, state] : sample_draws_) {
+    gate->sample_gates_ = std::move(gates);
+    gate->capacity_state_ = state;
   }
   for (auto& [live, kept] : buffers_) {
     live.set_data(kept);
@@ -109,10 +114,16 @@ NoTrace::~NoTrace() {
 }
 
 void NoTrace::keep_draws(torch::nn::Module& module) {
-  if (auto* gate = dynamic_cast<GatedModule*>(&module);
-      gate != nullptr && gate->draw_state_) {
+  if (auto* gate = dynamic_cast<GatedModule*>(&module)) {
     draws_.push_back(
-        {gate, gate->drawn_, gate->drawn_holds_, gate->draw_state_});
+        {gate,
+         gate->drawn_,
+         gate->drawn_holds_,
+         gate->ran_,
+         gate->draw_state_});
+  }
+  if (auto* gate = dynamic_cast<SampleGatedModule*>(&module)) {
+    sample_draws_.push_back({gate, gate->sample_gates_, gate->capacity_state_});
   }
   for (const auto& child : module.children()) {
     keep_draws(*child);

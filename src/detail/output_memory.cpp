@@ -435,6 +435,23 @@ void check_device(
       device);
 }
 
+void check_rows(
+    std::string_view gate_kind,
+    int64_t index,
+    std::string_view name,
+    const at::Tensor& output,
+    int64_t samples) {
+  TORCH_CHECK_VALUE(
+      output.dim() > 0 && output.size(0) == samples,
+      gate_kind,
+      "::forward: expected ",
+      branch_text(index, name),
+      " to return one row for each of the ",
+      samples,
+      " samples that it ran on, got ",
+      output.sizes());
+}
+
 void check_input_kept(
     std::string_view gate_kind,
     int64_t index,

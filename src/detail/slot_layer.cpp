@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "slot_layer.hpp"
 
+#include <gatedpaths/detail/sample_gates.hpp>
+
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/WrapDimMinimal.h>
@@ -123,6 +125,30 @@ at::Tensor bias_alone(
   std::vector<int64_t> shape(sizes.size(), 1);
   shape[static_cast<size_t>(c10::maybe_wrap_dim(dim, dims))] = -1;
   return bias.view(shape).expand(sizes).to(options.dtype()).contiguous();
+}
+
+at::Tensor sum_partial(
+    const Slots& slots,
+    c10::function_ref<at::Tensor(size_t i, const at::Tensor& bias)> product,
+    const at::Tensor& bias,
+    int64_t dim) {
+  std::vector<at::Tensor> products;
+  std::vector<at::Tensor> rows;
+  bool has_bias = !bias.defined();
+  for (size_t i = 0; i < slots.values().size(); ++i) {
+    rows.push_back(slots.samples(slots.positions()[i]));
+    const bool is_whole = !rows.back().defined();
+    products.push_back(product(i, is_whole && !has_bias ? bias : at::Tensor()));
+    has_bias = has_bias || is_whole;
+  }
+  auto sum = put_rows(products, rows, slots.batch_size(), /*disjoint=*/false);
+  if (has_bias) {
+    return sum;
+  }
+  std::vector<int64_t> shape(static_cast<size_t>(sum.dim()), 1);
+  shape[static_cast<size_t>(c10::maybe_wrap_dim(dim, sum.dim()))] = -1;
+  // Under autocast the products are of another dtype than the bias.
+  return sum + bias.view(shape).to(sum.scalar_type());
 }
 
 bool any_requires_grad(const std::vector<at::Tensor>& parts) {

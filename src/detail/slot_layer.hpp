@@ -5,8 +5,10 @@
 #include <gatedpaths/modules/slots.hpp>
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/FunctionRef.h>
 #include <torch/nn/module.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -54,6 +56,15 @@ at::Tensor bias_alone(
     const at::Tensor& bias,
     c10::IntArrayRef sizes,
     const at::TensorOptions& options,
+    int64_t dim);
+
+/// The layer's output where slots hold a part of the samples: the sum of
+/// `product(i, bias)` over the values, each on its own samples, with the bias
+/// along `dim` once in every row.
+at::Tensor sum_partial(
+    const Slots& slots,
+    c10::function_ref<at::Tensor(size_t i, const at::Tensor& bias)> product,
+    const at::Tensor& bias,
     int64_t dim);
 
 /// Whether a dense layer's tensor needs a gradient, whose parts these are.

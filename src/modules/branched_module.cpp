@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/modules/branched_module.hpp>
 
+#include <gatedpaths/detail/sample_gates.hpp>
+
 #include "../detail/branch_list.hpp"
 #include "../detail/closed_options.hpp"
 
@@ -31,6 +33,8 @@ BranchedModule::BranchedModule(
       branches_->names(),
       settings.min_open,
       settings.max_open);
+  init_sample_gates(
+      settings.gate_kind, /*open_dims=*/2, skip_, settings.capacity);
   for (int64_t i = 0; i < branches_->size(); ++i) {
     if (branches_->first_with_module_of(i) == i) {
       register_module((*branches_)[i].name, (*branches_)[i].branch.ptr());
@@ -68,7 +72,11 @@ const AnyBranch& BranchedModule::any_branch(int64_t index) const {
   return (*branches_)[index].branch;
 }
 
-detail::BranchOutputs BranchedModule::run_branches(const torch::Tensor& input) {
+detail::BranchOutputs BranchedModule::run_branches(
+    const torch::Tensor& input, const torch::Tensor& open_samples) {
+  if (open_samples.defined()) {
+    return run_samples(input, open_samples);
+  }
   detail::BranchOutputs outputs;
   outputs.entry = branches_->entry(input);
   outputs.batch = input.dim() == 0 ? -1 : input.size(0);
@@ -100,6 +108,25 @@ detail::BranchOutputs BranchedModule::run_branches(const torch::Tensor& input) {
   return outputs;
 }
 
+detail::BranchOutputs BranchedModule::run_samples(
+    const torch::Tensor& input, const torch::Tensor& open) {
+  detail::BranchOutputs outputs;
+  outputs.entry = branches_->entry(input);
+  outputs.gates = begin_forward_samples(input, open, is_training());
+  const auto& gates = *outputs.gates;
+  outputs.batch = gates.batch;
+  const auto inputs = detail::take_rows(input, gates.rows, gates.disjoint);
+  for (size_t i = 0; i < gates.ran.size(); ++i) {
+    const int64_t index = gates.ran[i];
+    outputs.positions.push_back(index);
+    outputs.values.push_back(
+        gates.is_partial()
+            ? branches_->run_samples(index, inputs[i], *outputs.entry)
+            : branches_->run_open(index, inputs[i], *outputs.entry));
+  }
+  return outputs;
+}
+
 void BranchedModule::clone_branches(
     const std::optional<torch::Device>& device) {
   branches_ = branches_->clone(device);
@@ -121,6 +148,7 @@ void BranchedModule::print_gates(std::ostream& stream) const {
       min_open(),
       max_open(),
       fmt::join(open, ", "));
+  print_capacity(stream);
 }
 
 }  // namespace gatedpaths

@@ -16,6 +16,7 @@ ConcatGateBase::ConcatGateBase(
            .closed_value = gate_options.closed_value(),
            .track_statistics = gate_options.track_statistics(),
            .output_shape = gate_options.output_shape(),
+           .capacity = gate_options.sample_capacity(),
            .concat_dim = gate_options.dim(),
            .min_open = gate_options.min_open(),
            .max_open = gate_options.max_open().value_or(
@@ -23,12 +24,14 @@ ConcatGateBase::ConcatGateBase(
           branches),
       options(gate_options) {}
 
-torch::Tensor ConcatGateBase::forward(const torch::Tensor& input) {
-  return forward_slots(input).dense();
+torch::Tensor ConcatGateBase::forward(
+    const torch::Tensor& input, const torch::Tensor& open) {
+  return forward_slots(input, open).dense();
 }
 
-Slots ConcatGateBase::forward_slots(const torch::Tensor& input) {
-  return {branches(), run_branches(input), options.dim()};
+Slots ConcatGateBase::forward_slots(
+    const torch::Tensor& input, const torch::Tensor& open) {
+  return {branches(), run_branches(input, open), options.dim()};
 }
 
 void ConcatGateBase::pretty_print(std::ostream& stream) const {

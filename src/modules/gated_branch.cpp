@@ -27,6 +27,11 @@ GatedBranchBase::GatedBranchBase(
       options.closed_value(),
       options.track_statistics());
   init_gates(gate_kind(), {kBranchName}, /*min_open=*/0, /*max_open=*/1);
+  init_sample_gates(
+      gate_kind(),
+      /*open_dims=*/1,
+      options.skip(),
+      options.sample_capacity());
   register_module(kBranchName, module_);
 }
 
@@ -49,7 +54,9 @@ std::string_view GatedBranchBase::gate_kind() const noexcept {
 
 void GatedBranchBase::pretty_print(std::ostream& stream) const {
   stream << "gatedpaths::GatedBranch(skip=" << options.skip()
-         << ", open=" << (is_open() ? "true" : "false") << ")";
+         << ", open=" << (is_open() ? "true" : "false");
+  print_capacity(stream);
+  stream << ")";
 }
 
 void GatedBranchBase::to(
@@ -66,6 +73,16 @@ void GatedBranchBase::to(torch::Dtype dtype, bool non_blocking) {
 void GatedBranchBase::to(torch::Device device, bool non_blocking) {
   memory_.clear();
   Module::to(device, non_blocking);
+}
+
+std::shared_ptr<const detail::SampleGates> GatedBranchBase::begin_samples(
+    const torch::Tensor& open, const detail::InputSignature& signature) {
+  TORCH_CHECK_VALUE(
+      signature.first_tensor() != nullptr,
+      "GatedBranch::forward_samples: expected a tensor among the arguments, "
+      "got "
+      "none");
+  return begin_forward_samples(*signature.first_tensor(), open, is_training());
 }
 
 std::shared_ptr<detail::OutputEntry> GatedBranchBase::entry(
@@ -109,6 +126,36 @@ detail::FlatOutput GatedBranchBase::zeros(
   }
   flat.structure.assign(spec.structure.begin(), spec.structure.end());
   return flat;
+}
+
+detail::FlatOutput GatedBranchBase::put_back(
+    detail::FlatOutput output,
+    const detail::OutputEntry& entry,
+    const detail::SampleGates& gates) const {
+  const auto& known = entry.specs.front();
+  const auto samples = gates.rows.front().size(0);
+  for (size_t t = 0; t < output.tensors.size(); ++t) {
+    auto& tensor = output.tensors[t];
+    if (!tensor.defined()) {
+      continue;  // as attention weights that are not asked for
+    }
+    detail::check_rows(gate_kind(), 0, kBranchName, tensor, samples);
+    TORCH_CHECK_VALUE(
+        known->only_batch || known->tensors[t].sizes.front().per_sample == 1,
+        gate_kind(),
+        "::forward: expected ",
+        detail::branch_text(0, kBranchName),
+        " to return tensors with a row for each sample, got one of ",
+        tensor.sizes(),
+        " whose first dim does not follow the batch");
+    tensor = detail::put_rows(tensor, gates.rows, gates.batch, gates.disjoint);
+  }
+  return output;
+}
+
+void GatedBranchBase::learn_sizes(
+    detail::OutputEntry& entry, int64_t samples, detail::Probe probe) const {
+  detail::closed_spec(closed_branch(), entry, samples, probe);
 }
 
 std::shared_ptr<torch::nn::Module> GatedBranchBase::clone_branch(

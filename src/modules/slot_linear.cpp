@@ -84,6 +84,13 @@ torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
   const auto weight = [&](size_t i) {
     return weights[static_cast<size_t>(positions[i])];
   };
+  if (slots.is_partial()) {
+    const auto product = [&](size_t i, const torch::Tensor& with_bias) {
+      return at::linear(values[i], weight(i), with_bias);
+    };
+    const auto output = detail::sum_partial(slots, product, bias, /*dim=*/-1);
+    return options.coast() ? detail::let_coast(output, weights) : output;
+  }
   torch::Tensor output = at::linear(values[0], weight(0), bias);
   for (size_t i = 1; i < values.size(); ++i) {
     // One product that adds to what is there, where the shapes allow it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/modules/slots.hpp>
 
+#include <gatedpaths/detail/sample_gates.hpp>
 #include <gatedpaths/modules/branched_module.hpp>
 
 #include "../detail/branch_list.hpp"
@@ -58,7 +59,12 @@ Slots::Slots(
       dim_(dim),
       batch_(outputs.batch),
       positions_(std::move(outputs.positions)),
-      values_(std::move(outputs.values)) {}
+      values_(std::move(outputs.values)),
+      samples_(values_.size()) {
+  if (outputs.gates) {
+    samples_.assign(outputs.gates->rows.begin(), outputs.gates->rows.end());
+  }
+}
 
 int64_t Slots::num_slots() const noexcept { return branches_->size(); }
 
@@ -70,25 +76,23 @@ bool Slots::holds(int64_t index) const {
 }
 
 const at::Tensor& Slots::at(int64_t index) const {
-  check_index("at", index);
-  const auto* found =
-      std::lower_bound(positions_.begin(), positions_.end(), index);
-  TORCH_CHECK_VALUE(
-      found != positions_.end() && *found == index,
-      "Slots::at: expected a slot that holds a value, one of ",
-      c10::IntArrayRef(positions_),
-      ", got ",
-      detail::branch_text(index, (*branches_)[index].name));
-  return values_[static_cast<size_t>(found - positions_.begin())];
+  return values_[place_of("at", index)];
+}
+
+const at::Tensor& Slots::samples(int64_t index) const {
+  return samples_[place_of("samples", index)];
+}
+
+bool Slots::is_partial() const noexcept {
+  return std::any_of(samples_.begin(), samples_.end(), [](const auto& list) {
+    return list.defined();
+  });
 }
 
 at::Tensor Slots::dense() const {
   const int64_t slots = num_slots();
   if (slots == 1 && values_.size() == 1) {
-    return values_.front();
-  }
-  if (static_cast<int64_t>(values_.size()) == slots) {
-    return at::cat(c10::ArrayRef<at::Tensor>(values_), dim_);
+    return whole_value(0);
   }
   const int64_t open_sibling = positions_.empty() ? -1 : positions_.front();
   c10::SmallVector<at::Tensor, 8> parts;
@@ -98,7 +102,7 @@ at::Tensor Slots::dense() const {
     if (next_held != positions_.end() && *next_held == slot) {
       run.flush(parts, batch_);
       parts.push_back(
-          values_[static_cast<size_t>(next_held - positions_.begin())]);
+          whole_value(static_cast<size_t>(next_held - positions_.begin())));
       ++next_held;
     } else if (functions_.empty()) {
       const auto& spec = branches_->closed(slot, *entry_, batch_, open_sibling)
@@ -187,6 +191,25 @@ Slots Slots::map_values(detail::SlotFunction function, NonZero non_zero) const {
   }
   mapped.functions_.push_back(std::move(function));
   return mapped;
+}
+
+at::Tensor Slots::whole_value(size_t i) const {
+  return detail::put_rows(values_[i], {samples_[i]}, batch_, /*disjoint=*/true);
+}
+
+size_t Slots::place_of(const char* method, int64_t index) const {
+  check_index(method, index);
+  const auto* found =
+      std::lower_bound(positions_.begin(), positions_.end(), index);
+  TORCH_CHECK_VALUE(
+      found != positions_.end() && *found == index,
+      "Slots::",
+      method,
+      ": expected a slot that holds a value, one of ",
+      c10::IntArrayRef(positions_),
+      ", got ",
+      detail::branch_text(index, (*branches_)[index].name));
+  return static_cast<size_t>(found - positions_.begin());
 }
 
 at::Tensor Slots::empty_value(int64_t slot, int64_t open_sibling) const {

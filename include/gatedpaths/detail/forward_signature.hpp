@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/common.h>
 
@@ -141,9 +142,16 @@ decltype(auto) call_with_given(
       rest...);
 }
 
+/// A parameter that takes a tensor and leaves it as it is.
+template <class A>
+concept TensorParameter =
+    std::same_as<A, at::Tensor> || std::same_as<A, const at::Tensor&> ||
+    std::same_as<A, at::Tensor&&>;
+
 /// Gives `Derived` a `forward` that takes what the child takes and calls
 /// `run(args...)`. It is one function for up to two defaulted parameters;
-/// beyond that, a template.
+/// beyond that, a template. From one tensor to one tensor it has a second
+/// parameter, with which it calls `forward_samples(open, input)`.
 template <class Derived, class Base, class R, class Required, class Optional>
 class WithForward : public Base {
  public:
@@ -165,6 +173,26 @@ class WithForward<Derived, Base, R, TypeList<A...>, TypeList<>> : public Base {
   R forward(A... args) {
     return static_cast<Derived*>(this)->run(std::forward<A>(args)...);
   }
+};
+
+template <class Derived, class Base, TensorParameter A>
+class WithForward<Derived, Base, at::Tensor, TypeList<A>, TypeList<>>
+    : public Base {
+ public:
+  using Base::Base;
+
+  /// Takes what the child takes and returns what the child returns. `open`,
+  /// where it is given, has the gates for each sample, as for
+  /// `forward_samples`.
+  at::Tensor forward(A input, const at::Tensor& open = {}) {
+    auto* derived = static_cast<Derived*>(this);
+    return open.defined()
+               ? derived->forward_samples(open, std::forward<A>(input))
+               : derived->run(std::forward<A>(input));
+  }
+
+ protected:
+  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(at::Tensor())})
 };
 
 template <class Derived, class Base, class R, class... A, class D>

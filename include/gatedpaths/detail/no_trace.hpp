@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gatedpaths/export.hpp>
+#include <gatedpaths/modules/sample_gated_module.hpp>
 #include <gatedpaths/paths/gated_module.hpp>
 
 #include <ATen/core/Generator.h>
@@ -34,7 +35,7 @@ class GATEDPATHS_EXPORT RandomStreams {
 
 /// While it lives, forwards of `module` leave nothing behind: no graph, no
 /// change of its buffers, none of the random streams of the CPU and `device`,
-/// none of what gates in it draw by themselves, no entry in autocast's cache.
+/// nothing of what gates in it draw or run, no entry in autocast's cache.
 ///
 /// Also where a forward throws.
 class GATEDPATHS_EXPORT NoTrace {
@@ -53,6 +54,12 @@ class GATEDPATHS_EXPORT NoTrace {
     GatedModule* gate;
     std::vector<int64_t> drawn;
     bool drawn_holds;
+    std::optional<std::vector<int64_t>> ran;
+    std::optional<DrawState> state;
+  };
+  struct SampleDraws {
+    SampleGatedModule* gate;
+    std::shared_ptr<const SampleGates> gates;
     std::optional<DrawState> state;
   };
 
@@ -63,6 +70,7 @@ class GATEDPATHS_EXPORT NoTrace {
   bool autocast_cache_;
   std::vector<std::pair<at::Tensor, at::Tensor>> buffers_;  // live, kept
   std::vector<Draws> draws_;
+  std::vector<SampleDraws> sample_draws_;
 };
 
 /// While it lives, `module` and all below it are in eval mode; afterwards each

@@ -122,6 +122,15 @@ GATEDPATHS_EXPORT void check_device(
     const torch::nn::Module& module,
     at::Device device);
 
+/// Throws where a branch that ran on some samples returned a tensor that does
+/// not have one row for each.
+GATEDPATHS_EXPORT void check_rows(
+    std::string_view gate_kind,
+    int64_t index,
+    std::string_view name,
+    const at::Tensor& output,
+    int64_t samples);
+
 /// Throws where a closed branch changed its input in place: `before` and
 /// `after` its run are the input's versions.
 GATEDPATHS_EXPORT void check_input_kept(

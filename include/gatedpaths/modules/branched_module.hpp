@@ -3,8 +3,8 @@
 
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/modules/named_branch.hpp>
+#include <gatedpaths/modules/sample_gated_module.hpp>
 #include <gatedpaths/modules/skip.hpp>
-#include <gatedpaths/paths/gated_module.hpp>
 
 #include <c10/util/SmallVector.h>
 #include <torch/nn/module.h>
@@ -28,6 +28,7 @@ struct BranchOutputs {
   int64_t batch = -1;
   c10::SmallVector<int64_t, 4> positions;  // ascending
   c10::SmallVector<torch::Tensor, 4> values;
+  std::shared_ptr<const SampleGates> gates;  // where given for each sample
 };
 
 }  // namespace detail
@@ -38,7 +39,7 @@ struct BranchOutputs {
 /// A module that several branches share is registered once, under the first
 /// one's name: an optimizer must not step its parameters twice.
 class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
-                                         public GatedModule {
+                                         public SampleGatedModule {
  public:
   const torch::nn::Module& branch_module(int64_t index) const override;
   std::string_view gate_kind() const noexcept override;
@@ -59,6 +60,7 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
     ClosedValue closed_value;
     bool track_statistics;
     OutputShape output_shape;
+    SampleCapacity capacity;
     std::optional<int64_t> concat_dim;
     int64_t min_open;
     int64_t max_open;
@@ -82,8 +84,10 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
 
   /// Draws where that is asked for, runs the open branches, and the closed ones
   /// as their skip says. Values of closed branches are among the outputs only
-  /// where `ClosedValue::kDetached` asks for them.
-  detail::BranchOutputs run_branches(const torch::Tensor& input);
+  /// where `ClosedValue::kDetached` asks for them. With `open_samples`
+  /// defined, runs each branch on its own samples instead.
+  detail::BranchOutputs run_branches(
+      const torch::Tensor& input, const torch::Tensor& open_samples);
 
   const std::shared_ptr<detail::BranchList>& branches() const noexcept {
     return branches_;
@@ -96,6 +100,9 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
   void print_gates(std::ostream& stream) const;
 
  private:
+  detail::BranchOutputs run_samples(
+      const torch::Tensor& input, const torch::Tensor& open);
+
   std::shared_ptr<detail::BranchList> branches_;
   Skip skip_;
   ClosedValue closed_value_;

@@ -7,6 +7,7 @@
 #include <gatedpaths/modules/named_branch.hpp>
 
 #include <torch/nn/module.h>
+#include <torch/nn/modules/common.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
@@ -72,7 +73,12 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
   /// The output of the open branch; of several, their sum or mean; of none,
   /// zeros of the common shape that depend on no parameter. Under
   /// `ClosedValue::kDetached` the closed branches' outputs count too.
-  torch::Tensor forward(const torch::Tensor& input);
+  ///
+  /// `open`, where it is given, has the gates for each sample: a bool tensor
+  /// `[batch, branches]`, see `SampleGatedModule`. Each row of the result is
+  /// then the sum or mean over that row's own branches.
+  torch::Tensor forward(
+      const torch::Tensor& input, const torch::Tensor& open = {});
 
   /// Opens branch `index` and closes the others. Throws as `set_open` does.
   void select(int64_t index);
@@ -87,6 +93,10 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
   ChoiceBlockBase(
       const ChoiceBlockOptions& block_options,
       std::vector<NamedBranch<>> branches);
+
+ private:
+  torch::Tensor reduce(const detail::BranchOutputs& outputs) const;
+  torch::Tensor reduce_samples(const detail::BranchOutputs& outputs) const;
 };
 
 /// The module behind `ChoiceBlock`, which see.
@@ -102,8 +112,9 @@ class ChoiceBlockImpl : public ChoiceBlockBase {
   /// As `ChoiceBlockBase::forward`. Here too, so that
   /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the
   /// module back typed.
-  torch::Tensor forward(const torch::Tensor& input) {
-    return ChoiceBlockBase::forward(input);
+  torch::Tensor forward(
+      const torch::Tensor& input, const torch::Tensor& open = {}) {
+    return ChoiceBlockBase::forward(input, open);
   }
 
   /// Branch `index`: an `AnyBranch`, or a typed holder where `Child` is one.
@@ -126,6 +137,9 @@ class ChoiceBlockImpl : public ChoiceBlockBase {
     copy->clone_branches(device);
     return copy;
   }
+
+ protected:
+  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
 
  private:
   // How a Cloneable parent copies its children.

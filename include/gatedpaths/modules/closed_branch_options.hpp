@@ -2,13 +2,16 @@
 #pragma once
 
 #include <gatedpaths/modules/output_shape.hpp>
+#include <gatedpaths/modules/sample_capacity.hpp>
 #include <gatedpaths/modules/skip.hpp>
 
+#include <cstdint>
 #include <utility>
 
 namespace gatedpaths {
 
-/// What the options of all gated modules share: how a closed branch is skipped.
+/// What the options of all gated modules share: how a closed branch is skipped,
+/// and how many samples a branch may run on where each has gates of its own.
 ///
 /// None of these may be changed after the module was made.
 template <class Derived>
@@ -51,6 +54,29 @@ class ClosedBranchOptions {
   /// \overload
   const OutputShape& output_shape() const noexcept { return output_shape_; }
 
+  /// The most samples that a branch may run on in one forward with gates for
+  /// each sample (see `SampleGatedModule`). Default: no limit. Only with
+  /// `Skip::kZeroFill`.
+  Derived& capacity(int64_t samples) {
+    sample_capacity_.limit = samples;
+    return self();
+  }
+  /// What happens to samples beyond the capacity. Default: `kRefuse`.
+  Derived& overflow(Overflow value) {
+    sample_capacity_.overflow = value;
+    return self();
+  }
+  /// Seeds the stream that draws which samples `Overflow::kDrop` keeps.
+  /// Default: 0.
+  Derived& capacity_seed(uint64_t seed) {
+    sample_capacity_.seed = seed;
+    return self();
+  }
+  /// What was set by `capacity`, `overflow` and `capacity_seed`.
+  const SampleCapacity& sample_capacity() const noexcept {
+    return sample_capacity_;
+  }
+
  private:
   Derived& self() { return static_cast<Derived&>(*this); }
 
@@ -58,6 +84,7 @@ class ClosedBranchOptions {
   ClosedValue closed_value_ = ClosedValue::kZeros;
   bool track_statistics_ = false;
   OutputShape output_shape_;
+  SampleCapacity sample_capacity_;
 };
 
 }  // namespace gatedpaths

@@ -8,6 +8,7 @@
 #include <gatedpaths/modules/slots.hpp>
 
 #include <torch/nn/module.h>
+#include <torch/nn/modules/common.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
@@ -68,11 +69,17 @@ class GATEDPATHS_EXPORT ConcatGateBase : public BranchedModule {
   ConcatGateOptions options;
 
   /// The dense concatenation of the branches' outputs, with zeros in the slots
-  /// of closed ones. Equal to `forward_slots(input).dense()`.
-  torch::Tensor forward(const torch::Tensor& input);
+  /// of closed ones. Equal to `forward_slots(input, open).dense()`.
+  ///
+  /// `open`, where it is given, has the gates for each sample: a bool tensor
+  /// `[batch, branches]`, see `SampleGatedModule`.
+  torch::Tensor forward(
+      const torch::Tensor& input, const torch::Tensor& open = {});
 
-  /// The open branches' outputs with their positions; nothing is filled.
-  Slots forward_slots(const torch::Tensor& input);
+  /// The open branches' outputs with their positions; nothing is filled. With
+  /// gates for each sample, each holds its own samples only.
+  Slots forward_slots(
+      const torch::Tensor& input, const torch::Tensor& open = {});
 
   /// Prints `gatedpaths::ConcatGate(dim=1, skip=kZeroFill, min_open=1,
   /// max_open=1, open=[a])`.
@@ -97,8 +104,9 @@ class ConcatGateImpl : public ConcatGateBase {
   /// As `ConcatGateBase::forward`. Here too, so that
   /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the
   /// module back typed.
-  torch::Tensor forward(const torch::Tensor& input) {
-    return ConcatGateBase::forward(input);
+  torch::Tensor forward(
+      const torch::Tensor& input, const torch::Tensor& open = {}) {
+    return ConcatGateBase::forward(input, open);
   }
 
   /// Branch `index`: an `AnyBranch`, or a typed holder where `Child` is one.
@@ -121,6 +129,9 @@ class ConcatGateImpl : public ConcatGateBase {
     copy->clone_branches(device);
     return copy;
   }
+
+ protected:
+  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
 
  private:
   // How a Cloneable parent copies its children.

@@ -5,13 +5,14 @@
 #include <gatedpaths/detail/clone_module.hpp>
 #include <gatedpaths/detail/forward_signature.hpp>
 #include <gatedpaths/detail/input_signature.hpp>
+#include <gatedpaths/detail/map_batch.hpp>
 #include <gatedpaths/detail/no_trace.hpp>
 #include <gatedpaths/detail/output_memory.hpp>
 #include <gatedpaths/detail/output_structure.hpp>
-#include <gatedpaths/detail/resize_batch.hpp>
+#include <gatedpaths/detail/sample_gates.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/modules/closed_branch_options.hpp>
-#include <gatedpaths/paths/gated_module.hpp>
+#include <gatedpaths/modules/sample_gated_module.hpp>
 
 #include <ATen/ops/zeros_like.h>
 #include <torch/nn/module.h>
@@ -34,7 +35,7 @@ class GatedBranchOptions : public ClosedBranchOptions<GatedBranchOptions> {};
 
 /// All of `GatedBranchImpl` that does not depend on the type of the child.
 class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
-                                          public GatedModule {
+                                          public SampleGatedModule {
  public:
   /// The options that it was made with; a later change has no effect.
   GatedBranchOptions options;
@@ -47,6 +48,11 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
 
   /// Whether the branch is open.
   bool is_open() const noexcept { return !open_branches().empty(); }
+
+  using SampleGatedModule::ran_samples;
+
+  /// The samples that the branch ran on, as for an index.
+  c10::IntArrayRef ran_samples() const { return ran_samples(0); }
 
   const torch::nn::Module& branch_module(int64_t index) const override;
   std::string_view gate_kind() const noexcept override;
@@ -67,6 +73,10 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
       std::shared_ptr<torch::nn::Module> module,
       const GatedBranchOptions& branch_options);
 
+  /// Which samples the child runs on. Throws as `SampleGatedModule` says.
+  std::shared_ptr<const detail::SampleGates> begin_samples(
+      const torch::Tensor& open, const detail::InputSignature& signature);
+
   /// The entry for such an input; null where no argument has a tensor.
   std::shared_ptr<detail::OutputEntry> entry(
       const detail::InputSignature& signature);
@@ -86,6 +96,18 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   /// Zeros in place of the child's output.
   detail::FlatOutput zeros(
       detail::OutputEntry* entry, int64_t batch, detail::Probe probe);
+
+  /// Gives the child's output on some samples the rows of the others: zeros.
+  /// Throws where it does not have one row for each sample that ran.
+  detail::FlatOutput put_back(
+      detail::FlatOutput output,
+      const detail::OutputEntry& entry,
+      const detail::SampleGates& gates) const;
+
+  /// Finds out how the sizes of an output of several tensors follow the batch:
+  /// that one of them equals the number of samples may be a coincidence.
+  void learn_sizes(
+      detail::OutputEntry& entry, int64_t samples, detail::Probe probe) const;
 
   /// Replaces the module of a fresh copy by a deep copy, which it returns.
   std::shared_ptr<torch::nn::Module> clone_branch(
@@ -143,6 +165,44 @@ class GatedBranchImpl
     return detail::ChildHandle<Child>(child_);
   }
 
+  /// As `forward(args...)` with a gate for each sample, see
+  /// `SampleGatedModule`: `open` is a bool tensor `[batch]`. The child runs on
+  /// its samples of every tensor among `args` whose first dim is the batch.
+  /// Each tensor that it returns must have one row for each sample that ran;
+  /// the rows of the others are zeros.
+  ///
+  /// Throws: as `SampleGatedModule` says; `c10::ValueError` for a result with
+  /// another number of rows.
+  template <class... A>
+  Result forward_samples(const torch::Tensor& open, A&&... args) {
+    const auto signature = detail::InputSignature::of(args...);
+    const auto entry = this->entry(signature);
+    const auto gates = this->begin_samples(open, signature);
+    const int64_t batch = gates->batch;
+    const auto probe = make_probe(batch, args...);
+    if (gates->ran.empty()) {
+      return detail::build_output<Result>(
+          this->zeros(entry.get(), batch, probe));
+    }
+    if (!gates->is_partial()) {
+      return run_child(entry.get(), batch, signature, std::forward<A>(args)...);
+    }
+    const auto samples = gates->rows.front().size(0);
+    if constexpr (!std::is_same_v<Result, torch::Tensor>) {
+      this->learn_sizes(*entry, samples, probe);
+    }
+    const auto take = [&](const torch::Tensor& value) {
+      return detail::take_rows(value, gates->rows, gates->disjoint).front();
+    };
+    auto flat = detail::flatten_output<Result>(run_child(
+        entry.get(),
+        samples,
+        signature,
+        detail::map_batch(args, batch, take)...));
+    return detail::build_output<Result>(
+        this->put_back(std::move(flat), *entry, *gates));
+  }
+
   /// A deep copy that shares nothing: gate, modes and `requires_grad` are kept.
   std::shared_ptr<torch::nn::Module> clone(
       const std::optional<torch::Device>& device =
@@ -175,11 +235,20 @@ class GatedBranchImpl
     if (this->options.skip() == Skip::kNoGrad) {
       return run_closed(entry.get(), batch, signature, args...);
     }
-    const auto probe = [&](int64_t samples) {
+    return detail::build_output<Result>(
+        this->zeros(entry.get(), batch, make_probe(batch, args...)));
+  }
+
+  // Runs the child on zeros in place of the samples. Refers to its arguments.
+  template <class... A>
+  auto make_probe(int64_t batch, const A&... args) {
+    return [this, batch, &args...](int64_t samples) {
+      const auto resize = [samples](const torch::Tensor& value) {
+        return detail::InputKind::of(value).zeros(samples);
+      };
       return detail::flatten_output<Result>(child_->forward(
-          samples < 0 ? args : detail::resize_batch(args, batch, samples)...));
+          samples < 0 ? args : detail::map_batch(args, batch, resize)...));
     };
-    return detail::build_output<Result>(this->zeros(entry.get(), batch, probe));
   }
 
   template <class... A>
@@ -248,6 +317,11 @@ class GatedBranchImpl
 /// first tensor argument. A child whose `forward` is a template or overloaded
 /// (`torch::nn::Sequential`) is called with one tensor. A child with at most
 /// two default arguments makes a module that `torch::nn::Sequential` can hold.
+///
+/// Each sample can have a gate of its own (see `SampleGatedModule`):
+/// `forward(x, open)` where the child takes one tensor, has no default
+/// arguments and returns a tensor, `forward_samples(open, args...)` for any
+/// child.
 ///
 /// Shape: as the child's.
 ///

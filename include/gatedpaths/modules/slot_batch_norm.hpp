@@ -97,7 +97,10 @@ extern template class SlotBatchNormImpl<2>;
 /// What differs from the dense layer is the empty slots. There the dense layer
 /// sees channels of zeros: it returns its bias for them in training, and pulls
 /// their running statistics towards zero. Here empty slots stay empty, which
-/// means zeros, and their statistics do not move.
+/// means zeros, and their statistics do not move. So it is with the samples
+/// that a slot does not hold (gates for each sample): each slot is normalised
+/// over those that it holds, where the dense layer counts the zeros of the
+/// others.
 ///
 /// Training and eval: as `torch::nn::BatchNorm2d`, for the open slots.
 ///

@@ -78,7 +78,8 @@ class GATEDPATHS_EXPORT SlotConvImpl
   /// (`[out_channels]`).
   void reset() override;
 
-  /// `bias + sum over the open slots of conv(slot, weight)`.
+  /// `bias + sum over the open slots of conv(slot, weight)`. A slot that holds
+  /// a part of the samples adds to their rows only.
   torch::Tensor forward(const Slots& slots);
 
   /// The dense layer, with a copy of the weights.

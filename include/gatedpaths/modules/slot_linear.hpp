@@ -75,7 +75,8 @@ class GATEDPATHS_EXPORT SlotLinearImpl
   /// Draws the parameters as `torch::nn::Linear` does for all slots together.
   void reset_parameters();
 
-  /// `bias + sum over the open slots of slot * weight^T`.
+  /// `bias + sum over the open slots of slot * weight^T`. A slot that holds a
+  /// part of the samples adds to their rows only.
   torch::Tensor forward(const Slots& slots);
 
   /// The dense layer, with a copy of the weights.

@@ -79,18 +79,29 @@ class GATEDPATHS_EXPORT Slots {
   /// The values, in the order of `positions()`.
   c10::ArrayRef<at::Tensor> values() const noexcept { return values_; }
 
+  /// The samples whose rows the value of slot `index` has, ascending: int64,
+  /// on the value's device. Undefined where it has all `batch_size()` of them,
+  /// as it does except with gates for each sample.
+  ///
+  /// Throws: as `at`.
+  const at::Tensor& samples(int64_t index) const;
+
+  /// Whether some slot holds a part of the samples only.
+  bool is_partial() const noexcept;
+
   /// Whether slot `index` holds a value.
   ///
   /// Throws: `c10::IndexError` where there is no such slot.
   bool holds(int64_t index) const;
 
-  /// The value of slot `index`.
+  /// The value of slot `index`: a row for each of its samples.
   ///
   /// Throws: `c10::IndexError` where there is no such slot; `c10::ValueError`
   /// where it holds none.
   const at::Tensor& at(int64_t index) const;
 
-  /// The concatenation along `dim()`, with zeros in the empty slots. Their
+  /// The concatenation along `dim()`, with zeros in the empty slots and, where
+  /// a slot holds a part of the samples, in the rows of the others. Their
   /// dtype, device and memory format are what the branch would have given.
   ///
   /// With nothing held the result is zeros that depend on no parameter.
@@ -156,6 +167,12 @@ class GATEDPATHS_EXPORT Slots {
 
   Slots map_values(detail::SlotFunction function, NonZero non_zero) const;
 
+  /// The value at `positions()[i]` with a row for every sample.
+  at::Tensor whole_value(size_t i) const;
+
+  /// The place of slot `index` in `positions()`.
+  size_t place_of(const char* method, int64_t index) const;
+
   /// Zeros in place of an empty slot.
   at::Tensor empty_value(int64_t slot, int64_t open_sibling) const;
 
@@ -172,6 +189,7 @@ class GATEDPATHS_EXPORT Slots {
   int64_t batch_;
   c10::SmallVector<int64_t, 4> positions_;
   c10::SmallVector<at::Tensor, 4> values_;
+  c10::SmallVector<at::Tensor, 4> samples_;  // of each value; undefined: all
   std::vector<detail::SlotFunction> functions_;
 };
 
