@@ -16,6 +16,7 @@
 #include <gatedpaths/modules/slot_linear.hpp>
 #include <gatedpaths/modules/slot_map.hpp>
 #include <gatedpaths/modules/slots.hpp>
+#include <gatedpaths/modules/stochastic_depth.hpp>
 #include <gatedpaths/paths/gated_module.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/path_space.hpp>
