@@ -26,4 +26,5 @@
 #include <gatedpaths/training/checkpoint.hpp>
 #include <gatedpaths/training/dense_state.hpp>
 #include <gatedpaths/training/path_optimizer.hpp>
+#include <gatedpaths/training/recalibrate_batch_norm.hpp>
 #include <gatedpaths/version.hpp>
