@@ -61,14 +61,6 @@ at::Tensor normal_tensor() {
 
 }  // namespace
 
-void check_drop_rate(std::string_view where, double drop_rate) {
-  TORCH_CHECK_VALUE(
-      drop_rate >= 0 && drop_rate <= 1,
-      where,
-      ": expected a drop_rate in [0, 1], got ",
-      drop_rate);
-}
-
 DropConvention::DropConvention(const DropSettings& settings)
     : values_(register_buffer(kBufferName, normal_tensor())),
       settings_(settings) {

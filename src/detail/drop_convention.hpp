@@ -9,7 +9,6 @@
 
 #include <cstdint>
 #include <ostream>
-#include <string_view>
 
 namespace gatedpaths::detail {
 
@@ -19,9 +18,6 @@ struct DropSettings {
   DropScale scale;
   double drop_rate;
 };
-
-/// Throws `c10::ValueError` for a rate outside `[0, 1]`, or NaN.
-void check_drop_rate(std::string_view where, double drop_rate);
 
 /// `DropSettings` as a part of a module's checkpoint: a child module, since a
 /// copy of a module cannot exchange its own buffers, with one buffer, so that

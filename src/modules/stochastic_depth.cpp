@@ -6,6 +6,7 @@
 
 #include "../detail/branch_list.hpp"
 #include "../detail/drop_convention.hpp"
+#include "../detail/drop_rate.hpp"
 #include "../detail/fresh_seed.hpp"
 
 #include <ATen/ops/add.h>
