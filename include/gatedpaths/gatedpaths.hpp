@@ -7,6 +7,7 @@
 #include <gatedpaths/modules/choice_block.hpp>
 #include <gatedpaths/modules/concat_gate.hpp>
 #include <gatedpaths/modules/gated_branch.hpp>
+#include <gatedpaths/modules/layer_drop.hpp>
 #include <gatedpaths/modules/named_branch.hpp>
 #include <gatedpaths/modules/output_shape.hpp>
 #include <gatedpaths/modules/sample_capacity.hpp>
@@ -23,6 +24,7 @@
 #include <gatedpaths/paths/fair_sampler.hpp>
 #include <gatedpaths/paths/fixed_sampler.hpp>
 #include <gatedpaths/paths/gate_values.hpp>
+#include <gatedpaths/modules/stochastic_depth.hpp>
 #include <gatedpaths/paths/gated_module.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/path_space.hpp>
@@ -35,4 +37,5 @@
 #include <gatedpaths/training/checkpoint.hpp>
 #include <gatedpaths/training/dense_state.hpp>
 #include <gatedpaths/training/path_optimizer.hpp>
+#include <gatedpaths/training/recalibrate_batch_norm.hpp>
 #include <gatedpaths/version.hpp>

@@ -33,8 +33,8 @@ struct BranchOutputs {
 
 }  // namespace detail
 
-/// What `ChoiceBlock` and `ConcatGate` share: several branches on the same
-/// input, each registered as a child module under its name.
+/// What `ChoiceBlock`, `ConcatGate`, `StochasticDepth` and `LayerDrop` share:
+/// branches of which each is registered as a child module under its name.
 ///
 /// A module that several branches share is registered once, under the first
 /// one's name: an optimizer must not step its parameters twice.

@@ -75,6 +75,10 @@ class GATEDPATHS_EXPORT GatedModule {
     return drawn_holds_ ? drawn_ : applied_;
   }
 
+  /// The indices of the branches that were last opened by hand, ascending: what
+  /// is open in eval mode, whatever was drawn since. Valid until others are.
+  c10::IntArrayRef applied_branches() const noexcept { return applied_; }
+
   /// The indices of the branches that the last forward ran as open, ascending:
   /// the open ones, but after a forward with gates for each sample those that
   /// had a sample. Valid until the setting changes or the next forward.

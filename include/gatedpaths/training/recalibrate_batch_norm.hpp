@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/export.hpp>
+
+#include <torch/nn/module.h>
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+
+namespace gatedpaths {
+namespace detail {
+
+/// While it lives, a network's norms measure: those on the path that is open
+/// are reset and average, all else is in eval mode, and there is no graph. When
+/// it ends, statistics that `finish` did not confirm are as they were.
+class GATEDPATHS_EXPORT BatchNormMeasurement {
+ public:
+  explicit BatchNormMeasurement(torch::nn::Module& root);
+  ~BatchNormMeasurement();
+  BatchNormMeasurement(const BatchNormMeasurement&) = delete;
+  BatchNormMeasurement& operator=(const BatchNormMeasurement&) = delete;
+
+  void add_batch() noexcept { ++batches_; }
+
+  /// Keeps what was measured. Returns by how many norms.
+  int64_t finish();
+
+ private:
+  struct State;
+
+  std::unique_ptr<State> state_;
+  int64_t batches_ = 0;
+};
+
+/// A holder of a network, or a pointer to it.
+template <class Net>
+concept NetworkHandle = requires(Net& net) {
+  { *net } -> std::convertible_to<torch::nn::Module&>;
+};
+
+}  // namespace detail
+
+/// Measures batch norm's statistics anew for the path that is open, by running
+/// the network on `batches`, a range of what `run` takes:
+/// `run(batch)` is called for each and has to run `root`'s forward once.
+/// Returns how many norms were measured.
+///
+/// A path that is taken out of a network of many was trained while the norms'
+/// running statistics mixed all paths, so they fit none of them (Yu and Huang,
+/// arXiv 1903.05134, "post-statistics of batch normalization"): run this after
+/// `PathSpace::apply` and before evaluating a path.
+///
+/// What is measured: every `BatchNorm1d`, `BatchNorm2d` and `BatchNorm3d` with
+/// running statistics that the forwards reach, `SlotBatchNorm`'s for the slots
+/// that are filled included, except within branches that are closed. A gate's
+/// open branches are those that were last applied, by hand or by a `PathSpace`:
+/// nothing is drawn. The statistics afterwards are the plain means over the
+/// batches of each batch's mean and unbiased variance; every batch counts the
+/// same, whatever its size, and an empty one as well: leave it out.
+///
+/// During it these norms are in training mode with a cumulative average, and
+/// all else is in eval mode, without a graph; the mode that the network was in
+/// does not matter. Afterwards modes and momentum are as they were, and so is
+/// everything else: weights, and the statistics of norms that did not run. On a
+/// CUDA device LibTorch's cumulative average synchronises once for each norm
+/// and batch.
+///
+/// Throws: `c10::ValueError` for no batch at all; what `run` and the iteration
+/// throw. All statistics are then as they were.
+///
+/// Example:
+/// ```
+/// space.apply(path);
+/// gatedpaths::recalibrate_batch_norm(
+///     *net, *loader, [&](auto& batch) { net->forward(batch.data); });
+/// ```
+template <class Batches, class Run>
+int64_t recalibrate_batch_norm(
+    torch::nn::Module& root, Batches&& batches, Run&& run);
+
+/// The same for a network whose `forward` takes the range's elements.
+///
+/// Example:
+/// ```
+/// std::vector<torch::Tensor> batches = ...;
+/// gatedpaths::recalibrate_batch_norm(net, batches);
+/// ```
+template <detail::NetworkHandle Net, class Batches>
+int64_t recalibrate_batch_norm(Net&& net, Batches&& batches);
+
+// ---- implementation ----
+
+template <class Batches, class Run>
+int64_t recalibrate_batch_norm(
+    torch::nn::Module& root, Batches&& batches, Run&& run) {
+  detail::BatchNormMeasurement measurement(root);
+  for (auto&& batch : batches) {
+    run(batch);
+    measurement.add_batch();
+  }
+  return measurement.finish();
+}
+
+template <detail::NetworkHandle Net, class Batches>
+int64_t recalibrate_batch_norm(Net&& net, Batches&& batches) {
+  return recalibrate_batch_norm(
+      *net, batches, [&](auto& batch) { net->forward(batch); });
+}
+
+}  // namespace gatedpaths
