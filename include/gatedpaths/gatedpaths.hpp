@@ -18,6 +18,7 @@
 #include <gatedpaths/modules/slots.hpp>
 #include <gatedpaths/paths/gated_module.hpp>
 #include <gatedpaths/paths/path.hpp>
+#include <gatedpaths/paths/path_logits.hpp>
 #include <gatedpaths/paths/path_space.hpp>
 #include <gatedpaths/paths/sampler.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
