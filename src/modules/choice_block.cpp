@@ -24,6 +24,9 @@ ChoiceBlockBase::ChoiceBlockBase(
       options(block_options) {}
 
 torch::Tensor ChoiceBlockBase::forward(const torch::Tensor& input) {
+  if (weighting_ != nullptr && is_training()) {
+    return forward_weighted(input);
+  }
   const auto outputs = run_branches(input);
   if (outputs.values.empty()) {
     const auto index = branches()->best_known(*outputs.entry, outputs.batch);
