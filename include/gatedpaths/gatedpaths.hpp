@@ -25,5 +25,10 @@
 #include <gatedpaths/training/check_trainable.hpp>
 #include <gatedpaths/training/checkpoint.hpp>
 #include <gatedpaths/training/dense_state.hpp>
+#include <gatedpaths/training/gumbel_estimator.hpp>
+#include <gatedpaths/training/mixture_estimator.hpp>
+#include <gatedpaths/training/path_estimator.hpp>
 #include <gatedpaths/training/path_optimizer.hpp>
+#include <gatedpaths/training/reinforce_estimator.hpp>
+#include <gatedpaths/training/two_path_estimator.hpp>
 #include <gatedpaths/version.hpp>
