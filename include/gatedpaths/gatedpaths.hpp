@@ -28,6 +28,7 @@
 #include <gatedpaths/training/gumbel_estimator.hpp>
 #include <gatedpaths/training/mixture_estimator.hpp>
 #include <gatedpaths/training/path_estimator.hpp>
+#include <gatedpaths/training/path_losses.hpp>
 #include <gatedpaths/training/path_optimizer.hpp>
 #include <gatedpaths/training/reinforce_estimator.hpp>
 #include <gatedpaths/training/two_path_estimator.hpp>
