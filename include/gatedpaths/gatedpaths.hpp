@@ -27,6 +27,7 @@
 #include <gatedpaths/modules/stochastic_depth.hpp>
 #include <gatedpaths/paths/gated_module.hpp>
 #include <gatedpaths/paths/path.hpp>
+#include <gatedpaths/paths/path_logits.hpp>
 #include <gatedpaths/paths/path_space.hpp>
 #include <gatedpaths/paths/sampler.hpp>
 #include <gatedpaths/paths/sandwich_sampler.hpp>
@@ -36,6 +37,12 @@
 #include <gatedpaths/training/check_trainable.hpp>
 #include <gatedpaths/training/checkpoint.hpp>
 #include <gatedpaths/training/dense_state.hpp>
+#include <gatedpaths/training/gumbel_estimator.hpp>
+#include <gatedpaths/training/mixture_estimator.hpp>
+#include <gatedpaths/training/path_estimator.hpp>
+#include <gatedpaths/training/path_losses.hpp>
 #include <gatedpaths/training/path_optimizer.hpp>
 #include <gatedpaths/training/recalibrate_batch_norm.hpp>
+#include <gatedpaths/training/reinforce_estimator.hpp>
+#include <gatedpaths/training/two_path_estimator.hpp>
 #include <gatedpaths/version.hpp>

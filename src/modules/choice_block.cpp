@@ -8,7 +8,6 @@
 #include <c10/core/ScalarType.h>
 
 #include <algorithm>
-
 #include <ostream>
 #include <utility>
 
@@ -32,6 +31,15 @@ ChoiceBlockBase::ChoiceBlockBase(
 
 torch::Tensor ChoiceBlockBase::forward(
     const torch::Tensor& input, const torch::Tensor& open) {
+  if (weighting_ != nullptr && is_training()) {
+    TORCH_CHECK(
+        !open.defined(),
+        "ChoiceBlock::forward: expected no gates for each sample while an "
+        "estimator weighs the branches, got gates of ",
+        open.sizes(),
+        "; end its step first (finish_step)");
+    return forward_weighted(input);
+  }
   const auto outputs = run_branches(input, open);
   if (outputs.values.empty()) {
     const auto index = branches()->best_known(*outputs.entry, outputs.batch);

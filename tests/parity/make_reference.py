@@ -4,7 +4,8 @@
     make_reference.py FILE
 
 Everything is written out as plain PyTorch: the net of two paths, in three forms
-of closing one of them, and a block of three branches of which two are open.
+of closing one of them, a block of three branches of which two are open, and one
+whose branches are weighed by logits, as Gumbel-softmax and DARTS do.
 FILE is a dictionary from names to tensors, as torch.save writes it.
 """
 
@@ -120,6 +121,43 @@ def add_choice(reference, images):
         add_gradients(reference, f"choice/{reduction}", branches)
 
 
+def gumbel_noise(logits, seed):
+    """The noise that functional.gumbel_softmax draws from this seed."""
+    torch.manual_seed(seed)
+    return -torch.empty_like(logits).exponential_().log()
+
+
+def add_learned(reference, images):
+    branches = nn.ModuleDict(
+        {str(i): nn.Conv2d(3, 4, 2 * i + 1, padding=i) for i in range(3)}
+    )
+    logits = torch.tensor([0.3, -0.4, 0.8], requires_grad=True)
+    reference["learned/logits"] = logits.detach().clone()
+    for name, parameter in branches.named_parameters():
+        reference[f"learned/weights/{name}"] = parameter.detach().clone()
+
+    def add(prefix, output):
+        branches.zero_grad()
+        logits.grad = None
+        output.square().mean().backward()
+        reference[f"{prefix}/output"] = output.detach()
+        reference[f"{prefix}/logits"] = logits.grad.clone()
+        add_gradients(reference, prefix, branches)
+
+    for seed, temperature in enumerate((0.5, 1.0, 5.0, 1.0)):
+        prefix = f"gumbel/{seed}"
+        reference[f"{prefix}/temperature"] = torch.tensor(temperature)
+        reference[f"{prefix}/noise"] = gumbel_noise(logits.detach(), seed)
+        torch.manual_seed(seed)
+        weights = functional.gumbel_softmax(logits, temperature, hard=True)
+        chosen = int(weights.argmax())
+        reference[f"{prefix}/chosen"] = torch.tensor(chosen)
+        add(prefix, weights[chosen] * branches[str(chosen)](images))
+
+    weights = functional.softmax(logits, dim=0)
+    add("darts", sum(w * op(images) for w, op in zip(weights, branches.values())))
+
+
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(1)
@@ -132,6 +170,7 @@ def main():
     add_single_steps(reference, weights, images, labels)
     add_training(reference, weights, generator)
     add_choice(reference, images)
+    add_learned(reference, images)
     torch.save(reference, sys.argv[1])
 
 

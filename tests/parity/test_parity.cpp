@@ -3,13 +3,10 @@
 #include <gatedpaths/modules/choice_block.hpp>
 #include <gatedpaths/modules/concat_gate.hpp>
 
-#include <map>
 #include <string>
-#include <string_view>
-#include <vector>
 
+#include "parity/reference.hpp"
 #include "support/catch.hpp"
-#include "support/files.hpp"
 #include "support/tensors.hpp"
 
 using gatedpaths::ChoiceBlock;
@@ -19,36 +16,16 @@ using gatedpaths::ConcatGateOptions;
 using gatedpaths::Reduction;
 using gatedpaths::Skip;
 using gatedpaths::test::all_zero;
+using gatedpaths::test::check_gradients;
+using gatedpaths::test::kParity;
 using gatedpaths::test::largest_difference;
+using gatedpaths::test::load_reference;
+using gatedpaths::test::reference;
 
 namespace {
 
-using Tensors = std::map<std::string, torch::Tensor>;
-
-// Of logits and gradients; and of weights after training.
-constexpr double kOnce = 1e-6;
+// Of weights after training.
 constexpr double kTrained = 1e-5;
-
-// Empty where there is no Python to write it.
-constexpr std::string_view kReference = GATEDPATHS_PARITY_REFERENCE;
-
-const Tensors& reference() {
-  if (kReference.empty()) {
-    SKIP("there is no Python with the PyTorch of this LibTorch");
-  }
-  static const Tensors tensors = [] {
-    at::set_num_threads(1);
-    const std::string bytes = gatedpaths::test::read_file(kReference);
-    const auto loaded =
-        torch::pickle_load(std::vector<char>(bytes.begin(), bytes.end()));
-    Tensors named;
-    for (const auto& item : loaded.toGenericDict()) {
-      named.emplace(item.key().toStringRef(), item.value().toTensor());
-    }
-    return named;
-  }();
-  return tensors;
-}
 
 torch::nn::Sequential conv_path() {
   using namespace torch::nn;  // NOLINT(google-build-using-namespace)
@@ -81,27 +58,6 @@ struct Net : torch::nn::Module {
   torch::nn::Linear fc1, fc2, fc3;
 };
 
-void load(torch::nn::Module& module, const std::string& prefix) {
-  const torch::NoGradGuard no_grad;
-  for (auto& parameter : module.named_parameters()) {
-    parameter->copy_(reference().at(prefix + parameter.key()));
-  }
-}
-
-// By name, so that a failure says which.
-void check_gradients(
-    const torch::nn::Module& module, const std::string& prefix) {
-  for (const auto& parameter : module.named_parameters()) {
-    CAPTURE(prefix, parameter.key());
-    const auto expected = reference().find(prefix + parameter.key());
-    if (expected == reference().end()) {
-      CHECK_FALSE(parameter->grad().defined());
-    } else {
-      CHECK(largest_difference(parameter->grad(), expected->second) <= kOnce);
-    }
-  }
-}
-
 }  // namespace
 
 TEST_CASE(
@@ -114,7 +70,7 @@ TEST_CASE(
   CAPTURE(skip, open);
 
   Net net(skip);
-  load(net, "weights/");
+  load_reference(net, "weights/");
   net.paths->set_open({open});
   const auto logits = net.forward(images);
   torch::nn::functional::cross_entropy(logits, labels).backward();
@@ -123,14 +79,15 @@ TEST_CASE(
     const auto prefix = form + "/" + open;
     CHECK(
         largest_difference(logits, reference().at(prefix + "/logits")) <=
-        kOnce);
+        kParity);
     check_gradients(net, prefix + "/gradient/");
   }
 
   // The mask form agrees in all but this: the closed path's gradients are
   // zeros.
   const auto mask = "mask/" + open;
-  CHECK(largest_difference(logits, reference().at(mask + "/logits")) <= kOnce);
+  CHECK(
+      largest_difference(logits, reference().at(mask + "/logits")) <= kParity);
   int closed_parameters = 0;
   for (const auto& parameter : net.named_parameters()) {
     CAPTURE(parameter.key());
@@ -141,7 +98,7 @@ TEST_CASE(
       CHECK_FALSE(parameter->grad().defined());
       CHECK(all_zero(expected));
     } else {
-      CHECK(largest_difference(parameter->grad(), expected) <= kOnce);
+      CHECK(largest_difference(parameter->grad(), expected) <= kParity);
     }
   }
   CHECK(closed_parameters == 4);
@@ -155,7 +112,7 @@ TEST_CASE("Parity: both skips train to PyTorch's weights", "[parity]") {
   CAPTURE(skip);
 
   Net net(skip);
-  load(net, "weights/");
+  load_reference(net, "weights/");
   torch::optim::SGD optimizer(
       net.parameters(),
       torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(5e-4));
@@ -204,7 +161,7 @@ TEST_CASE("Parity: two of three branches sum and average", "[parity]") {
       conv(0),
       conv(1),
       conv(2));
-  load(*block, "choice/weights/");
+  load_reference(*block, "choice/weights/");
   block->set_open({0, 2});
   const auto output = block->forward(images);
   output.square().mean().backward();
@@ -213,7 +170,8 @@ TEST_CASE("Parity: two of three branches sum and average", "[parity]") {
       reduction == Reduction::kSum ? "choice/sum" : "choice/mean";
   CAPTURE(skip, prefix);
   CHECK(
-      largest_difference(output, reference().at(prefix + "/output")) <= kOnce);
+      largest_difference(output, reference().at(prefix + "/output")) <=
+      kParity);
   check_gradients(*block, prefix + "/gradient/");
   CHECK_FALSE(block->branch(1)->weight.grad().defined());
 }

@@ -23,6 +23,10 @@
 
 namespace gatedpaths {
 
+namespace detail {
+struct BranchWeighting;
+}  // namespace detail
+
 /// How the outputs of several open branches become one.
 enum class Reduction {
   kSum,   ///< Their sum.
@@ -85,6 +89,19 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
   /// Opens the branch called `name` and closes the others.
   void select(std::string_view name);
 
+  /// For estimators (see `PathEstimator`): weighs the branches by logits in
+  /// each training forward from now on, until another weighting is set; a null
+  /// pointer ends it. A copy of the block has none.
+  void set_weighting(
+      std::shared_ptr<const detail::BranchWeighting> weighting) noexcept {
+    weighting_ = std::move(weighting);
+  }
+  /// The weighting of training forwards; null where there is none.
+  const std::shared_ptr<const detail::BranchWeighting>& weighting()
+      const noexcept {
+    return weighting_;
+  }
+
   /// Prints `gatedpaths::ChoiceBlock(reduction=kSum, skip=kZeroFill,
   /// min_open=1, max_open=1, open=[conv3x3])`.
   void pretty_print(std::ostream& stream) const override;
@@ -97,6 +114,10 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
  private:
   torch::Tensor reduce(const detail::BranchOutputs& outputs) const;
   torch::Tensor reduce_samples(const detail::BranchOutputs& outputs) const;
+  torch::Tensor forward_weighted(const torch::Tensor& input);
+  torch::Tensor mixture(const torch::Tensor& input);
+
+  std::shared_ptr<const detail::BranchWeighting> weighting_;
 };
 
 /// The module behind `ChoiceBlock`, which see.
@@ -135,6 +156,7 @@ class ChoiceBlockImpl : public ChoiceBlockBase {
           std::nullopt) const override {
     auto copy = std::make_shared<ChoiceBlockImpl>(*this);
     copy->clone_branches(device);
+    copy->set_weighting(nullptr);
     return copy;
   }
 

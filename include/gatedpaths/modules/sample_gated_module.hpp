@@ -85,6 +85,11 @@ class GATEDPATHS_EXPORT SampleGatedModule : public GatedModule {
     sample_gates_.reset();
     GatedModule::begin_forward(training);
   }
+  /// \overload
+  void begin_forward_of(c10::IntArrayRef branches) {
+    sample_gates_.reset();
+    GatedModule::begin_forward_of(branches);
+  }
 
   /// To be called at the start of each forward with gates for each sample:
   /// which samples of `input` each branch runs on.
