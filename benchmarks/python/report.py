@@ -176,6 +176,9 @@ def print_others(results):
     rows = []
     for topic, unit, scale in (
         ("several_open", "us", 1e3),
+        ("per_sample", "us", 1e3),
+        ("stochastic_depth", "ms", 1e6),
+        ("learned", "us", 1e3),
         ("wrappers", "ns", 1.0),
         ("bookkeeping", "ns", 1.0),
         ("compile", "s", 1e9),
@@ -203,6 +206,62 @@ def worst_ratio(results, topic, form, base, settings, key="time"):
         results.ratio(row_name(topic, form, *s), row_name(topic, base, *s), key)
         for s in settings
     )
+
+
+def per_sample_bars(results):
+    def row(form, keep, channels):
+        return f"per_sample/{form}/keep:{keep}/channels:{channels}/batch:64"
+
+    def part(keep):
+        ratios = [
+            results.ratio(row("library", keep, c), row("plain", 100, c))
+            for c in (32, 128)
+        ]
+        return worst(None if r is None else r * 100 / keep for r in ratios)
+
+    bars = [
+        (f"samples of {keep} %: step / ({keep / 100:.2f} x the whole step)",
+         part(keep), most)
+        for keep, most in ((25, 1.15), (50, 1.08), (75, 1.05))
+    ]
+    bars.append((
+        "all samples by a mask / the open branch",
+        worst(results.ratio(row("library", 100, c), row("open", 100, c))
+              for c in (32, 128)),
+        1.03,
+    ))
+    return bars
+
+
+def stochastic_depth_bars(results):
+    def ratio(form, base):
+        name = "stochastic_depth/{}/blocks:16"
+        return results.ratio(name.format(form), name.format(base))
+
+    return [
+        ("stochastic depth by subset at 0.4 / no drop",
+         ratio("subset", "no_drop"), 0.68),
+        ("stochastic depth by batch, linear to 0.5 / no drop",
+         ratio("batch_linear", "no_drop"), 0.80),
+        ("stochastic depth by row / by hand", ratio("row", "hand_row"), 1.03),
+    ]
+
+
+def learned_bars(results):
+    name = "learned/{}/branches:{}"
+    growth = worst(
+        results.ratio(name.format(form, 32), name.format(form, 8), "peak_bytes")
+        for form in ("gumbel", "two_path")
+    )
+    return [
+        ("Gumbel, N 8 / one branch called directly",
+         results.ratio(name.format("gumbel", 8), name.format("direct_one", 8)),
+         1.10),
+        ("two-path gates, N 8 / two branches called directly",
+         results.ratio(name.format("two_path", 8), name.format("direct_two", 8)),
+         1.10),
+        ("peak memory of these two, N 32 / N 8", growth, 1.02),
+    ]
 
 
 def bars(results):
@@ -256,6 +315,9 @@ def bars(results):
         ("epoch of examples/cifar10 / Python, mask",
          results.ratio(epoch.format("cifar10"),
                        epoch.format("python_mask")), 0.45),
+        *per_sample_bars(results),
+        *stochastic_depth_bars(results),
+        *learned_bars(results),
     ]
 
 
