@@ -19,12 +19,12 @@
 #include <gatedpaths/modules/slot_linear.hpp>
 #include <gatedpaths/modules/slot_map.hpp>
 #include <gatedpaths/modules/slots.hpp>
+#include <gatedpaths/modules/stochastic_depth.hpp>
 #include <gatedpaths/paths/bernoulli_sampler.hpp>
 #include <gatedpaths/paths/depth_rates.hpp>
 #include <gatedpaths/paths/fair_sampler.hpp>
 #include <gatedpaths/paths/fixed_sampler.hpp>
 #include <gatedpaths/paths/gate_values.hpp>
-#include <gatedpaths/modules/stochastic_depth.hpp>
 #include <gatedpaths/paths/gated_module.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/path_logits.hpp>

@@ -5,7 +5,9 @@
 
 #include "../detail/slot_layer.hpp"
 
+#include <ATen/ops/cat.h>
 #include <c10/util/Exception.h>
+#include <c10/util/SmallVector.h>
 #include <torch/nn/functional/conv.h>
 
 #include <fmt/format.h>
@@ -24,6 +26,18 @@ constexpr const char* kLayer = D == 1 ? "SlotConv1d" : "SlotConv2d";
 
 int64_t total_channels(const std::vector<int64_t>& channels) {
   return std::accumulate(channels.begin(), channels.end(), int64_t{0});
+}
+
+// Whether one convolution of all values together is faster than a sum of one
+// each: a convolution has costs of its own in both directions, but joining
+// copies the values. Where the two cross, on a CPU (bench_several_open).
+bool joining_pays(c10::ArrayRef<at::Tensor> values) {
+  constexpr int64_t kMostJoined = int64_t{1} << 20;
+  int64_t elements = 0;
+  for (const at::Tensor& value : values) {
+    elements += value.numel();
+  }
+  return values.size() > 1 && elements <= kMostJoined;
 }
 
 template <size_t D>
@@ -124,9 +138,18 @@ torch::Tensor SlotConvImpl<D>::forward(const Slots& slots) {
     const auto output = detail::sum_partial(slots, product, bias, /*dim=*/1);
     return options.coast() ? detail::let_coast(output, weights) : output;
   }
-  torch::Tensor output = convolve(values[0], weight(0), bias);
-  for (size_t i = 1; i < values.size(); ++i) {
-    output = output + convolve(values[i], weight(i), {});
+  torch::Tensor output;
+  if (joining_pays(values)) {
+    c10::SmallVector<torch::Tensor, 8> open_weights;
+    for (size_t i = 0; i < values.size(); ++i) {
+      open_weights.push_back(weight(i));
+    }
+    output = convolve(at::cat(values, 1), at::cat(open_weights, 1), bias);
+  } else {
+    output = convolve(values[0], weight(0), bias);
+    for (size_t i = 1; i < values.size(); ++i) {
+      output = output + convolve(values[i], weight(i), {});
+    }
   }
   return options.coast() ? detail::let_coast(output, weights) : output;
 }

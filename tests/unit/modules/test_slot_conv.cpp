@@ -100,6 +100,17 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "SlotConv2d: large values give the same without being joined",
+    "[slot_conv][forward][backward]") {
+  torch::manual_seed(1);
+  torch::nn::Conv2d dense(Conv2dOptions(2, 1, 1));
+  dense->to(torch::kDouble);
+  const auto layer = SlotConv2d::from_dense(dense, {1, 1});
+  const auto x = torch::randn({1, 2, 1024, 600}, torch::kDouble);
+  check_against_dense(layer, dense, {1, 1}, x, 1);
+}
+
+TEST_CASE(
     "SlotConv1d: computes what the dense layer does, for every open set",
     "[slot_conv][forward][backward]") {
   const auto dtype = GENERATE(torch::kFloat, torch::kDouble, torch::kBFloat16);
