@@ -8,6 +8,8 @@
 #include <gatedpaths/modules/concat_gate.hpp>
 #include <gatedpaths/modules/gated_branch.hpp>
 #include <gatedpaths/modules/layer_drop.hpp>
+#include <gatedpaths/modules/gated_branch_base.hpp>
+#include <gatedpaths/modules/input_gate.hpp>
 #include <gatedpaths/modules/named_branch.hpp>
 #include <gatedpaths/modules/output_shape.hpp>
 #include <gatedpaths/modules/sample_capacity.hpp>

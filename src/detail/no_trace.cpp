@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/detail/no_trace.hpp>
 
+#include <gatedpaths/modules/input_gate.hpp>
+
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
@@ -108,6 +110,9 @@ NoTrace::~NoTrace() {
     gate->sample_gates_ = std::move(gates);
     gate->capacity_state_ = state;
   }
+  for (auto& [gate, state] : noise_) {
+    gate->set_draw_state(state);
+  }
   for (auto& [live, kept] : buffers_) {
     live.set_data(kept);
   }
@@ -124,6 +129,9 @@ void NoTrace::keep_draws(torch::nn::Module& module) {
   }
   if (auto* gate = dynamic_cast<SampleGatedModule*>(&module)) {
     sample_draws_.push_back({gate, gate->sample_gates_, gate->capacity_state_});
+  }
+  if (auto* gate = dynamic_cast<InputGateImpl*>(&module)) {
+    noise_.emplace_back(gate, gate->draw_state());
   }
   for (const auto& child : module.children()) {
     keep_draws(*child);

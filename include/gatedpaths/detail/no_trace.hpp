@@ -14,7 +14,10 @@
 #include <utility>
 #include <vector>
 
-namespace gatedpaths::detail {
+namespace gatedpaths {
+class InputGateImpl;
+
+namespace detail {
 
 /// Puts the random streams of the CPU and `device` back, when it ends, to where
 /// they stood.
@@ -71,6 +74,7 @@ class GATEDPATHS_EXPORT NoTrace {
   std::vector<std::pair<at::Tensor, at::Tensor>> buffers_;  // live, kept
   std::vector<Draws> draws_;
   std::vector<SampleDraws> sample_draws_;
+  std::vector<std::pair<InputGateImpl*, DrawState>> noise_;
 };
 
 /// While it lives, `module` and all below it are in eval mode; afterwards each
@@ -88,4 +92,5 @@ class GATEDPATHS_EXPORT EvalScope {
   std::vector<std::pair<torch::nn::Module*, bool>> modes_;
 };
 
-}  // namespace gatedpaths::detail
+}  // namespace detail
+}  // namespace gatedpaths
