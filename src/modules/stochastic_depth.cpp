@@ -26,8 +26,8 @@
 namespace gatedpaths {
 namespace {
 
-constexpr int64_t kBranch = 0;
-constexpr const char* kBranchName = "branch";
+constexpr int64_t kDepthBranch = 0;
+constexpr const char* kDepthBranchName = "branch";
 constexpr const char* kConventionName = "drop";
 
 // What one draw keeps: `count` of `units`, which are the rows, or under
@@ -205,7 +205,7 @@ StochasticDepthBase::StochasticDepthBase(
            .concat_dim = std::nullopt,
            .min_open = 1,
            .max_open = 1},
-          {NamedBranch<>(kBranchName, std::move(branch))}),
+          {NamedBranch<>(kDepthBranchName, std::move(branch))}),
       options(depth_options) {
   detail::check_drop_rate("StochasticDepth", options.drop_rate());
   convention_ = register_module(
@@ -238,14 +238,14 @@ torch::Tensor StochasticDepthBase::forward(const torch::Tensor& input) {
     begin_forward_of({});
     return options.residual() ? input : zeros(input, *entry);
   }
-  begin_forward_of(kBranch);
+  begin_forward_of(kDepthBranch);
   torch::Tensor index;  // undefined for all rows
   if (kept.count < kept.units) {
     index = index_of(kept.rows, input.device());
   }
   const bool runs_subset = index.defined() && drop.mode == DropMode::kSubset;
   const auto rows = runs_subset ? rows_of(input, index) : input;
-  auto output = branches()->run_open(kBranch, rows, *entry);
+  auto output = branches()->run_open(kDepthBranch, rows, *entry);
   check_output(rows, output, by_row);
   if (!options.residual() && !index.defined()) {
     return factor == 1 ? output : output * factor;
@@ -293,7 +293,7 @@ torch::Tensor StochasticDepthBase::zeros(
     const torch::Tensor& input, detail::OutputEntry& entry) const {
   const int64_t batch = input.dim() == 0 ? -1 : input.size(0);
   const auto& spec =
-      branches()->closed(kBranch, entry, batch, /*open_sibling=*/-1);
+      branches()->closed(kDepthBranch, entry, batch, /*open_sibling=*/-1);
   return spec.tensors.front().zeros(batch);
 }
 
@@ -304,7 +304,7 @@ void StochasticDepthBase::check_output(
   TORCH_CHECK_VALUE(
       !options.residual() || output.sizes() == input.sizes(),
       "StochasticDepth::forward: expected ",
-      detail::branch_text(kBranch, kBranchName),
+      detail::branch_text(kDepthBranch, kDepthBranchName),
       " to return its input's shape ",
       input.sizes(),
       ", got ",
@@ -313,7 +313,7 @@ void StochasticDepthBase::check_output(
   TORCH_CHECK_VALUE(
       !by_row || (output.dim() > 0 && output.size(0) == input.size(0)),
       "StochasticDepth::forward: expected ",
-      detail::branch_text(kBranch, kBranchName),
+      detail::branch_text(kDepthBranch, kDepthBranchName),
       " to return its input's ",
       input.size(0),
       " rows, got an output of ",

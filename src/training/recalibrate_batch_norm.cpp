@@ -15,7 +15,6 @@
 #include <vector>
 
 namespace gatedpaths::detail {
-namespace {
 
 // A norm of any dimension, and what it held before.
 struct MeasuredNorm {
@@ -32,6 +31,8 @@ struct MeasuredNorm {
   }
   bool has_run() const { return live.back().item<double>() > 0; }
 };
+
+namespace {
 
 template <class Impl>
 std::optional<MeasuredNorm> as_norm(torch::nn::Module& module) {

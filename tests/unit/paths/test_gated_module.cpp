@@ -229,3 +229,22 @@ TEST_CASE(
   SECTION("until the next setting") { gate.set_open({1}); }
   CHECK(gate.ran_branches().vec() == Set{1});
 }
+
+TEST_CASE(
+    "GatedModule: tells what was opened by hand, whatever was drawn since",
+    "[gated_module][random]") {
+  FakeGate gate({"a", "b", "c"});
+  CHECK(gate.applied_branches().vec() == Set{0});
+  gate.set_open({1});
+  gate.draw_each_forward(3);
+  bool differs = false;
+  for (int i = 0; i < 20; ++i) {
+    gate.forward();
+    differs = differs || gate.open_branches().vec() != Set{1};
+    CHECK(gate.applied_branches().vec() == Set{1});
+  }
+  CHECK(differs);
+  gate.eval();
+  gate.forward();
+  CHECK(gate.open_branches().vec() == gate.applied_branches().vec());
+}
