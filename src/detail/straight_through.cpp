@@ -3,6 +3,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/as_strided.h>
+#include <ATen/ops/dot.h>
 #include <ATen/ops/stack.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -18,6 +20,16 @@ at::Tensor wide(const at::Tensor& tensor) {
   const auto dtype = tensor.scalar_type();
   return dtype == at::kBFloat16 || dtype == at::kHalf ? tensor.to(at::kFloat)
                                                       : tensor;
+}
+
+// The sum of all products. Where both lie alike in memory, without a tensor of
+// products: allocating one costs more than the sum.
+at::Tensor inner_product(const at::Tensor& a, const at::Tensor& b) {
+  if (a.strides() == b.strides() && a.is_non_overlapping_and_dense()) {
+    return at::dot(
+        a.as_strided({a.numel()}, {1}), b.as_strided({b.numel()}, {1}));
+  }
+  return (a * b).sum();
 }
 
 class StraightThrough : public torch::autograd::Function<StraightThrough> {
@@ -61,7 +73,7 @@ class StraightThrough : public torch::autograd::Function<StraightThrough> {
     const at::Tensor wide_gradient = wide(gradient);
     variable_list sums;
     for (const at::Tensor& output : outputs) {
-      sums.push_back((wide_gradient * wide(output)).sum());
+      sums.push_back(inner_product(wide_gradient, wide(output)));
     }
     return at::stack(sums).to(weights.device(), weights.scalar_type());
   }

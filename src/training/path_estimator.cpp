@@ -167,11 +167,10 @@ void PathEstimator::save(torch::serialize::OutputArchive& archive) const {
   archive.write("logits", logits);
 }
 
-void PathEstimator::load(torch::serialize::InputArchive& archive) {
-  const auto read = [&](const std::string& key) {
-    return read_value(archive, name_, key);
-  };
-  const std::string estimator = read("estimator").toStringRef();
+void PathEstimator::check_origin(
+    torch::serialize::InputArchive& archive) const {
+  const std::string estimator =
+      read_value(archive, name_, "estimator").toStringRef();
   TORCH_CHECK_VALUE(
       estimator == name_,
       fmt::format(
@@ -180,15 +179,22 @@ void PathEstimator::load(torch::serialize::InputArchive& archive) {
           name_,
           estimator));
   const std::string hash = fmt::format("{:016x}", space_.hash());
-  const std::string saved_hash = read("space").toStringRef();
+  const std::string saved = read_value(archive, name_, "space").toStringRef();
   TORCH_CHECK_VALUE(
-      saved_hash == hash,
+      saved == hash,
       fmt::format(
           "{}::load: expected the state for the space with the hash {}, got "
           "one for {}",
           name_,
           hash,
-          saved_hash));
+          saved));
+}
+
+void PathEstimator::load(torch::serialize::InputArchive& archive) {
+  check_origin(archive);
+  const auto read = [&](const std::string& key) {
+    return read_value(archive, name_, key);
+  };
   const SamplerState state{
       static_cast<uint64_t>(read("seed").toInt()),
       static_cast<uint64_t>(read("step").toInt())};

@@ -45,6 +45,37 @@ at::Tensor setting_entropy(const PathLogitsImpl& logits, int64_t gate) {
   return -(open.exp() * open + closed.exp() * closed).sum();
 }
 
+void check_costs(
+    const SpaceLayout& layout, const std::vector<std::vector<double>>& costs) {
+  TORCH_CHECK_VALUE(
+      static_cast<int64_t>(costs.size()) == layout.num_gates(),
+      fmt::format(
+          "expected_cost: expected costs for {} gates, got {}",
+          layout.num_gates(),
+          costs.size()));
+  for (size_t i = 0; i < costs.size(); ++i) {
+    const GateLayout& gate = layout.gates()[i];
+    TORCH_CHECK_VALUE(
+        costs[i].size() == gate.branch_names.size(),
+        fmt::format(
+            "expected_cost: expected {} costs for gate '{}', got {}",
+            gate.branch_names.size(),
+            gate.name,
+            costs[i].size()));
+    for (size_t k = 0; k < costs[i].size(); ++k) {
+      TORCH_CHECK_VALUE(
+          std::isfinite(costs[i][k]),
+          fmt::format(
+              "expected_cost: expected finite costs, got {} for branch {} "
+              "('{}') of gate '{}'",
+              costs[i][k],
+              k,
+              gate.branch_names[k],
+              gate.name));
+    }
+  }
+}
+
 }  // namespace
 
 at::Tensor target_rate_loss(
@@ -81,34 +112,7 @@ at::Tensor target_rate_loss(const at::Tensor& open, double target) {
 at::Tensor expected_cost(
     const PathLogitsImpl& logits,
     const std::vector<std::vector<double>>& costs) {
-  const SpaceLayout& layout = logits.layout();
-  TORCH_CHECK_VALUE(
-      static_cast<int64_t>(costs.size()) == layout.num_gates(),
-      fmt::format(
-          "expected_cost: expected costs for {} gates, got {}",
-          layout.num_gates(),
-          costs.size()));
-  for (size_t i = 0; i < costs.size(); ++i) {
-    const GateLayout& gate = layout.gates()[i];
-    TORCH_CHECK_VALUE(
-        costs[i].size() == gate.branch_names.size(),
-        fmt::format(
-            "expected_cost: expected {} costs for gate '{}', got {}",
-            gate.branch_names.size(),
-            gate.name,
-            costs[i].size()));
-    for (size_t k = 0; k < costs[i].size(); ++k) {
-      TORCH_CHECK_VALUE(
-          std::isfinite(costs[i][k]),
-          fmt::format(
-              "expected_cost: expected finite costs, got {} for branch {} "
-              "('{}') of gate '{}'",
-              costs[i][k],
-              k,
-              gate.branch_names[k],
-              gate.name));
-    }
-  }
+  check_costs(logits.layout(), costs);
   const auto reached = logits.reach_probabilities();
   at::Tensor sum = at::zeros({}, logits.logits(0).options());
   for (size_t i = 0; i < costs.size(); ++i) {

@@ -42,7 +42,10 @@ namespace gatedpaths {
 /// the applied path runs as it is.
 ///
 /// The backward also gives the network's parameters their gradients: clear them
-/// before the next step of the weights.
+/// before the next step of the weights. With a `PathOptimizer`, hand it the
+/// path, `steps.apply(estimator.apply())`, and after a forward of a mixture
+/// call `steps.remember()`. What follows a block must not change its output in
+/// place between forward and backward; LibTorch throws then.
 ///
 /// The draws of a step are a function of (seed, step, gate) and the logits
 /// alone. `apply` and `apply_plain` read the logits on the host, which waits
@@ -118,8 +121,8 @@ class GATEDPATHS_EXPORT PathEstimator {
   void set_state(const SamplerState& state) noexcept { state_ = state; }
 
   /// Writes the logits and all that the estimator needs to go on exactly. The
-  /// optimizers, the network and other samplers are saved beside it. To be
-  /// called between steps.
+  /// optimizers, the network and other samplers are saved beside it, and so is
+  /// a schedule: the archive may hold more. To be called between steps.
   void save(torch::serialize::OutputArchive& archive) const;
 
   /// Goes on from what `save` wrote. The logits keep their storage, so that an
@@ -196,6 +199,7 @@ class GATEDPATHS_EXPORT PathEstimator {
   };
 
   void disarm() noexcept;
+  void check_origin(torch::serialize::InputArchive& archive) const;
 
   std::string name_;
   PathLogits logits_;

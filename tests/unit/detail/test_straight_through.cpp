@@ -51,6 +51,36 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "straight_through: gradients do not depend on the memory format",
+    "[straight_through][backward]") {
+  torch::manual_seed(4);
+  const auto weights = straight_leaf({1});
+  const auto dense = torch::randn({2, 3, 4, 5}, torch::kDouble);
+  const auto g = torch::randn({2, 3, 4, 5}, torch::kDouble);
+  const auto channels_last = [](const torch::Tensor& tensor) {
+    return tensor.contiguous(torch::MemoryFormat::ChannelsLast);
+  };
+  const auto gradient = [&](const torch::Tensor& active,
+                            const torch::Tensor& of_output) {
+    return torch::autograd::grad(
+        {straight_through(weights, active)}, {weights}, {of_output})[0];
+  };
+  const auto expected = (g * dense).sum().reshape({1});
+  const auto strided = torch::stack({dense, dense}, 4).select(4, 0);
+  CHECK(largest_difference(gradient(dense, g), expected) < 1e-12);
+  CHECK(
+      largest_difference(
+          gradient(channels_last(dense), channels_last(g)), expected) < 1e-12);
+  CHECK(
+      largest_difference(gradient(channels_last(dense), g), expected) < 1e-12);
+  CHECK(largest_difference(gradient(strided, g), expected) < 1e-12);
+  CHECK(
+      largest_difference(
+          gradient(dense, torch::ones({}, torch::kDouble).expand_as(dense)),
+          dense.sum().reshape({1})) < 1e-12);
+}
+
+TEST_CASE(
     "straight_through: reduced dtypes are summed in float",
     "[straight_through][backward]") {
   const auto weights = torch::ones({1}).set_requires_grad(true);

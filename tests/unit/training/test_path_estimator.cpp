@@ -93,6 +93,7 @@ torch::optim::SGD logits_optimizer(const PathLogits& logits) {
 std::string saved_text(const PathEstimator& estimator) {
   torch::serialize::OutputArchive archive;
   estimator.save(archive);
+  archive.write("schedule", c10::IValue("cosine"));  // more may be there
   std::ostringstream stream;
   archive.save_to(stream);
   return stream.str();
