@@ -7,9 +7,9 @@
 #include <gatedpaths/modules/choice_block.hpp>
 #include <gatedpaths/modules/concat_gate.hpp>
 #include <gatedpaths/modules/gated_branch.hpp>
-#include <gatedpaths/modules/layer_drop.hpp>
 #include <gatedpaths/modules/gated_branch_base.hpp>
 #include <gatedpaths/modules/input_gate.hpp>
+#include <gatedpaths/modules/layer_drop.hpp>
 #include <gatedpaths/modules/named_branch.hpp>
 #include <gatedpaths/modules/output_shape.hpp>
 #include <gatedpaths/modules/sample_capacity.hpp>
