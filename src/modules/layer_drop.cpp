@@ -42,6 +42,7 @@ LayerDropBase::LayerDropBase(
            .closed_value = ClosedValue::kZeros,
            .track_statistics = false,
            .output_shape = {},
+           .capacity = {},
            .concat_dim = std::nullopt,
            .min_open =
                checked_min_layers(drop_options.min_layers(), layers.size()),

@@ -202,6 +202,7 @@ StochasticDepthBase::StochasticDepthBase(
            .closed_value = ClosedValue::kZeros,
            .track_statistics = false,
            .output_shape = depth_options.output_shape(),
+           .capacity = {},
            .concat_dim = std::nullopt,
            .min_open = 1,
            .max_open = 1},
