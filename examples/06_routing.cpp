@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Each sample of a batch takes its own branch: a router sends it to one of three
-// experts, and each expert runs once, on its own samples only. The data come in
-// three clusters, each with a linear rule of its own.
+// Each sample of a batch takes its own branch: a router sends it to one of
+// three experts, and each expert runs once, on its own samples only. The data
+// come in three clusters, each with a linear rule of its own.
 //
 // Run: examples/run 06_routing
 // Prints (digits may differ):
@@ -84,7 +84,8 @@ int main() {
     const auto chosen = probabilities.argmax(1, /*keepdim=*/true);
     open = torch::zeros_like(probabilities, torch::kBool)
                .scatter_(1, chosen, true);
-    // Weighed by its probability, the chosen expert's output teaches the router.
+    // Weighed by its probability, the chosen expert's output teaches the
+    // router.
     const auto y = experts->forward(x, open) * probabilities.gather(1, chosen);
     const auto loss = nn::functional::mse_loss(y, target);
     adam.zero_grad();

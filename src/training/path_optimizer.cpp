@@ -292,8 +292,8 @@ void PathOptimizer::check_groups() const {
   }
 }
 
-// What is summed over them, a norm say, is then the same to the bit, and a first
-// step holds no more memory at once than the optimizer's own.
+// What is summed over them, a norm say, is then the same to the bit, and a
+// first step holds no more memory at once than the optimizer's own.
 std::vector<const PathOptimizer::Entry*> PathOptimizer::used_entries() {
   std::vector<const Entry*> entries;
   for_each_used([&](const Entry& entry) { entries.push_back(&entry); });
