@@ -5,8 +5,8 @@
 //
 // Run: examples/run 06_routing
 // Prints (digits may differ):
-//   one linear layer for all: loss 4.5
-//   three experts, routed:    loss 0.0, samples of each: 84 86 86
+//   one linear layer for all: loss 5.5
+//   three experts, routed:    loss 0.8, samples of each: 79 83 94
 #include <gatedpaths/gatedpaths.hpp>
 
 #include <torch/nn/functional/loss.h>

@@ -158,6 +158,26 @@ def add_learned(reference, images):
     add("darts", sum(w * op(images) for w, op in zip(weights, branches.values())))
 
 
+def add_stochastic_depth(reference, images):
+    """By row, for every choice of the rows that are kept: torchvision's formula
+    with a given mask."""
+    keep = 0.75
+    x = images[:4].clone().requires_grad_()
+    branch = nn.Conv2d(3, 3, 3, padding=1)
+    for name, parameter in branch.named_parameters():
+        reference[f"depth/weights/{name}"] = parameter.detach().clone()
+    for number in range(2**4):
+        mask = torch.tensor([float(number >> row & 1) for row in range(4)])
+        branch.zero_grad()
+        x.grad = None
+        output = x + branch(x) * (mask / keep).view(-1, 1, 1, 1)
+        output.square().mean().backward()
+        reference[f"depth/{number}/output"] = output.detach()
+        reference[f"depth/{number}/input"] = x.grad.clone()
+        if number:  # else the branch need not run, and then has no gradient
+            add_gradients(reference, f"depth/{number}", branch)
+
+
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(1)
@@ -171,6 +191,7 @@ def main():
     add_training(reference, weights, generator)
     add_choice(reference, images)
     add_learned(reference, images)
+    add_stochastic_depth(reference, images)
     torch.save(reference, sys.argv[1])
 
 
