@@ -3,8 +3,9 @@
 # gatedpaths_catch_tests(<target> LABEL <label> SOURCES <file>... [LIBRARIES <lib>...]
 #                        [PROPERTIES <name> <value>...])
 #
-# A test program, each of whose cases is the CTest test "<label>.<case>". It
-# shares the precompiled headers of the first one, gatedpaths_unit.
+# A test program, each of whose cases is the CTest test "<label>.<case>"; with
+# GATEDPATHS_TESTS_TOGETHER, where starting a program is dear, each half of them is
+# one test. It shares the precompiled headers of the first one, gatedpaths_unit.
 function(gatedpaths_catch_tests target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES;LIBRARIES;PROPERTIES")
   add_executable(${target} ${arg_SOURCES})
@@ -24,6 +25,20 @@ function(gatedpaths_catch_tests target)
     target_precompile_headers(${target} REUSE_FROM gatedpaths_unit)
   endif()
   # One thread each: CTest runs as many at once as there are cores.
+  if(GATEDPATHS_TESTS_TOGETHER)
+    foreach(half IN ITEMS 0 1)
+      add_test(
+        NAME ${arg_LABEL}.half_${half} COMMAND ${target} --shard-count 2 --shard-index
+                                               ${half} --order decl
+      )
+      set_tests_properties(
+        ${arg_LABEL}.half_${half}
+        PROPERTIES LABELS ${arg_LABEL} ENVIRONMENT "OMP_NUM_THREADS=1"
+                   ${arg_PROPERTIES}
+      )
+    endforeach()
+    return()
+  endif()
   catch_discover_tests(
     ${target}
     TEST_PREFIX "${arg_LABEL}."
