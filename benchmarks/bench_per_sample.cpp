@@ -181,5 +181,7 @@ std::vector<bench::Group> make_groups(const bench::Settings& settings) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::run_program(argc, argv, make_groups);
+  bench::keep_freed_memory();
+  return bench::run_program(
+      argc, argv, make_groups, {.repetitions = 45, .seconds = 0.05});
 }

@@ -200,6 +200,7 @@ std::vector<bench::Group> make_groups(const bench::Settings& /*settings*/) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bench::keep_freed_memory();
   return bench::run_program(
-      argc, argv, make_groups, {.repetitions = 9, .seconds = 0.1});
+      argc, argv, make_groups, {.repetitions = 21, .seconds = 0.1});
 }

@@ -31,34 +31,40 @@ NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 
 
 class Results:
-    """Medians over the repetitions, by row name. Times are in nanoseconds; those
-    of one thread are of its own, where `cpu_time` asks for that."""
+    """Repetitions by row name. Times are in nanoseconds; those of one thread are
+    of its own, where `cpu_time` asks for that."""
 
     def __init__(self, rows, cpu_time=False):
-        values = {}
+        self.values = {}  # name: {key: {repetition: value}}
         for row in rows:
             if row.get("run_type", "iteration") != "iteration":
                 continue
-            entry = values.setdefault(row["name"], {})
+            entry = self.values.setdefault(row["name"], {})
+            index = row.get("repetition_index", 0)
             scale = NANOSECONDS[row["time_unit"]]
             one_thread = not re.search(r"threads:(?!1$)", row["name"])
             time = "cpu_time" if cpu_time and one_thread else "real_time"
-            entry.setdefault("time", []).append(row[time] * scale)
-            entry.setdefault("cpu_time", []).append(row["cpu_time"] * scale)
+            entry.setdefault("time", {})[index] = row[time] * scale
+            entry.setdefault("cpu_time", {})[index] = row["cpu_time"] * scale
             for key in ("peak_bytes", "first_peak_bytes", "instructions"):
                 if key in row:
-                    entry.setdefault(key, []).append(row[key])
-        self.values = {
-            name: {key: statistics.median(found) for key, found in entry.items()}
-            for name, entry in values.items()
-        }
+                    entry.setdefault(key, {})[index] = row[key]
 
     def get(self, name, key="time"):
-        return self.values.get(name, {}).get(key)
+        """The median over the repetitions."""
+        found = self.values.get(name, {}).get(key)
+        return statistics.median(found.values()) if found else None
 
     def ratio(self, name, base, key="time"):
-        a, b = self.get(name, key), self.get(base, key)
-        return a / b if a is not None and b else None
+        """The median over the rounds of the ratio within a round; between rows of
+        different programs the ratio of the medians."""
+        a = self.values.get(name, {}).get(key)
+        b = self.values.get(base, {}).get(key)
+        if not a or not b:
+            return None
+        if name.split("/")[0] != base.split("/")[0]:
+            return self.get(name, key) / self.get(base, key)
+        return statistics.median(a[i] / b[i] for i in a.keys() & b.keys())
 
     def settings(self, topic):
         """All (batch, width, threads) of a topic, and the branches of each."""

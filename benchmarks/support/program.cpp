@@ -8,15 +8,26 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <limits>
+#include <map>
 #include <optional>
 #include <regex>
+#include <set>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace bench {
 namespace {
@@ -27,17 +38,23 @@ constexpr auto kHelp = R"(Usage: {} [flags]
   --filter REGEX  only rows whose name it is found in
   --json FILE     write Google Benchmark's JSON of all rows there
   --same-path     the same path open in every step; else one is drawn for each
+  --repetitions N rounds, in each of which every row runs once ({})
   --list          names of the rows
   --help          this
 
---benchmark_... flags are Google Benchmark's own; the defaults here are
---benchmark_repetitions={} and --benchmark_min_time={}.
+--benchmark_... flags are Google Benchmark's own; --benchmark_min_time={} is the
+default here.
 )";
+
+// A row whose iteration takes longer, where others take less than a quarter of
+// that, runs in a third of the rounds only.
+constexpr double kSlowSeconds = 0.25;
 
 struct Flags {
   Settings settings;
   std::optional<std::regex> filter;
   std::string json;
+  std::optional<int> repetitions;
   bool list = false;
   bool help = false;
   std::vector<std::string> others;
@@ -59,11 +76,24 @@ Flags parse_flags(int argc, char** argv) {
       flags.filter = std::regex(value());
     } else if (flag == "--json") {
       flags.json = value();
+    } else if (flag == "--repetitions") {
+      const auto text = value();
+      TORCH_CHECK_VALUE(
+          std::regex_match(text, std::regex("[1-9][0-9]{0,5}")),
+          "--repetitions: expected a number of at least 1, got '",
+          text,
+          "'");
+      flags.repetitions = std::stoi(text);
     } else if (flag == "--list") {
       flags.list = true;
     } else if (flag == "--help") {
       flags.help = true;
     } else {
+      TORCH_CHECK_VALUE(
+          !flag.starts_with("--benchmark_repetitions"),
+          "expected --repetitions N, got ",
+          flag,
+          ": its repetitions would not be interleaved");
       flags.others.emplace_back(flag);
     }
   }
@@ -73,9 +103,8 @@ Flags parse_flags(int argc, char** argv) {
 /// Hands Google Benchmark its flags; later ones win over these defaults.
 bool initialize(const char* program, const Flags& flags, const Effort& effort) {
   std::vector<std::string> arguments = {
-      program,
-      fmt::format("--benchmark_repetitions={}", effort.repetitions),
-      fmt::format("--benchmark_min_time={}", effort.seconds)};
+      program, fmt::format("--benchmark_min_time={}", effort.seconds)};
+  // The rows of a round in another order each time.
   arguments.emplace_back("--benchmark_enable_random_interleaving=true");
   arguments.insert(arguments.end(), flags.others.begin(), flags.others.end());
 
@@ -94,7 +123,8 @@ bool initialize(const char* program, const Flags& flags, const Effort& effort) {
   return !benchmark::ReportUnrecognizedArguments(count, pointers.data());
 }
 
-/// Puts several runs of Google Benchmark into one table and one file.
+/// Puts several runs of Google Benchmark into one table of medians and one file
+/// of all repetitions.
 class Reporter : public benchmark::BenchmarkReporter {
  public:
   Reporter(std::size_t name_width, const std::string& json)
@@ -105,6 +135,11 @@ class Reporter : public benchmark::BenchmarkReporter {
       TORCH_CHECK(file_, "--json: cannot write to '", json, "'");
     }
     json_.SetOutputStream(&file_);
+  }
+
+  void begin_round(int round, int rounds) {
+    round_ = round;
+    rounds_ = rounds;
   }
 
   bool ReportContext(const Context& context) override {
@@ -119,18 +154,27 @@ class Reporter : public benchmark::BenchmarkReporter {
   }
 
   void ReportRuns(const std::vector<Run>& runs) override {
-    json_.ReportRuns(runs);
-    std::vector<Run> shown;
-    std::copy_if(
-        runs.begin(),
-        runs.end(),
-        std::back_inserter(shown),
-        [](const Run& run) {
-          return run.repetitions <= 1 || run.aggregate_name == "median";
-        });
-    if (!shown.empty()) {
-      console_.ReportRuns(shown);
+    for (Run run : runs) {
+      run.run_name.iterations.clear();  // fixed by us, no part of the row
+      run.repetitions = rounds_;
+      run.repetition_index = round_;
+      json_.ReportRuns({run});
+      if (run.iterations > 0) {  // else it stopped with an error
+        runs_[run.benchmark_name()].push_back(run);
+      }
     }
+  }
+
+  /// The repetitions of a row so far.
+  const std::vector<Run>& of(const std::string& name) { return runs_[name]; }
+
+  void finish_group(const Group& group) {
+    for (const auto& row : group.rows) {
+      if (!of(row.name).empty()) {
+        report_median(of(row.name));
+      }
+    }
+    runs_.clear();
   }
 
   void finish() {
@@ -141,10 +185,40 @@ class Reporter : public benchmark::BenchmarkReporter {
   }
 
  private:
+  void report_median(const std::vector<Run>& runs) {
+    Run median = runs.front();
+    median.run_type = Run::RT_Aggregate;
+    median.aggregate_name = "median";
+    median.aggregate_unit = benchmark::kTime;
+    median.iterations = static_cast<benchmark::IterationCount>(runs.size());
+    const auto of_all = [&](double Run::*accumulated) {
+      std::vector<double> values;
+      for (const auto& run : runs) {
+        values.push_back(
+            run.*accumulated / static_cast<double>(run.iterations));
+      }
+      return middle(std::move(values)) * static_cast<double>(runs.size());
+    };
+    median.real_accumulated_time = of_all(&Run::real_accumulated_time);
+    median.cpu_accumulated_time = of_all(&Run::cpu_accumulated_time);
+    console_.ReportRuns({median});
+    json_.ReportRuns({median});
+  }
+
+  static double middle(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    const auto half = values.size() / 2;
+    return values.size() % 2 == 1 ? values[half]
+                                  : (values[half - 1] + values[half]) / 2;
+  }
+
   benchmark::ConsoleReporter console_;
   benchmark::JSONReporter json_;
   std::ofstream file_;
   std::size_t name_width_;
+  std::map<std::string, std::vector<Run>> runs_;
+  int round_ = 0;
+  int rounds_ = 1;
   bool started_ = false;
 };
 
@@ -168,15 +242,65 @@ void add_context(const Settings& settings) {
       "open path", settings.same_path ? "the same" : "drawn for each step");
 }
 
-void run_group(const Group& group, Reporter& reporter) {
+double seconds_an_iteration(const benchmark::BenchmarkReporter::Run& run) {
+  return run.real_accumulated_time / static_cast<double>(run.iterations);
+}
+
+/// Rows that take much longer than others of their group.
+std::set<std::string> slow_rows(const Group& group, Reporter& reporter) {
+  double fastest = std::numeric_limits<double>::infinity();
+  for (const auto& row : group.rows) {
+    for (const auto& run : reporter.of(row.name)) {
+      fastest = std::min(fastest, seconds_an_iteration(run));
+    }
+  }
+  std::set<std::string> slow;
+  for (const auto& row : group.rows) {
+    for (const auto& run : reporter.of(row.name)) {
+      if (seconds_an_iteration(run) > std::max(kSlowSeconds, 4 * fastest)) {
+        slow.insert(row.name);
+      }
+    }
+  }
+  return slow;
+}
+
+/// Each round runs every row once, in random order: what disturbs the machine
+/// for a while disturbs all rows of a round, whose times are compared in pairs.
+/// The first round finds out how many iterations a row needs.
+void run_group(const Group& group, Reporter& reporter, int rounds) {
   if (group.check) {
     group.check();
   }
-  benchmark::ClearRegisteredBenchmarks();
-  for (const auto& row : group.rows) {
-    benchmark::RegisterBenchmark(row.name.c_str(), row.run)->Unit(row.unit);
+  std::set<std::string> slow;
+  for (int round = 0; round < rounds; ++round) {
+    benchmark::ClearRegisteredBenchmarks();
+    bool any = false;
+    for (const auto& row : group.rows) {
+      const auto& before = reporter.of(row.name);
+      if (round > 0 && before.empty()) {
+        continue;  // an error, or left out by Google Benchmark's own filter
+      }
+      if (slow.contains(row.name) && round >= std::max(3, rounds / 3)) {
+        continue;
+      }
+      auto* registered =
+          benchmark::RegisterBenchmark(row.name.c_str(), row.run);
+      registered->Unit(row.unit);
+      if (round > 0) {
+        registered->Iterations(before.front().iterations);
+      }
+      any = true;
+    }
+    if (any) {
+      reporter.begin_round(round, rounds);
+      benchmark::RunSpecifiedBenchmarks(&reporter);
+    }
+    if (round == 0) {
+      slow = slow_rows(group, reporter);
+    }
   }
-  benchmark::RunSpecifiedBenchmarks(&reporter);
+  reporter.finish_group(group);
 }
 
 int run(int argc, char** argv, const MakeGroups& make_groups, Effort effort) {
@@ -201,19 +325,29 @@ int run(int argc, char** argv, const MakeGroups& make_groups, Effort effort) {
   if (flags.settings.quick) {
     effort = {.repetitions = 1, .seconds = 0.001};
   }
+  effort.repetitions = flags.repetitions.value_or(effort.repetitions);
   if (!initialize(argv[0], flags, effort)) {
     return 2;
   }
   add_context(flags.settings);
   Reporter reporter(width, flags.json);
   for (const auto& group : groups) {
-    run_group(group, reporter);
+    run_group(group, reporter, effort.repetitions);
   }
   reporter.finish();
   return 0;
 }
 
 }  // namespace
+
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  constexpr int kNever = std::numeric_limits<int>::max();
+  mallopt(M_MMAP_THRESHOLD, kNever);
+  mallopt(M_TRIM_THRESHOLD, kNever);
+  mallopt(M_TOP_PAD, 1 << 28);
+#endif
+}
 
 int run_program(
     int argc,

@@ -22,8 +22,8 @@ struct Row {
   benchmark::TimeUnit unit = benchmark::kMicrosecond;
 };
 
-/// Rows that are held against each other. Their repetitions are interleaved, so
-/// that what disturbs the machine for a while disturbs all of them.
+/// Rows that are held against each other: they run in rounds, each once a
+/// round, so that what disturbs the machine for a while disturbs all of them.
 struct Group {
   std::function<void()> check;  // throws where a row computes something wrong
   std::vector<Row> rows;
@@ -31,12 +31,18 @@ struct Group {
 
 using MakeGroups = std::function<std::vector<Group>(const Settings&)>;
 
-/// How often, and how long each time, a row runs unless the flags say
-/// otherwise.
+/// How many rounds, and how long each time, a row runs unless the flags say
+/// otherwise. A row of more than a quarter second an iteration, beside others
+/// that are four times as fast, takes part in a third of the rounds.
 struct Effort {
   int repetitions = 15;
   double seconds = 0.1;
 };
+
+/// Tells malloc to give nothing back to the system from now on. Where the large
+/// outputs of a step cross the end of the heap, it else takes them from there
+/// anew in each step, or does not, by chance: a difference of tens of percent.
+void keep_freed_memory();
 
 /// Checks and runs the groups one after the other. Gives the exit status.
 int run_program(

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/detail/sample_gates.hpp>
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
 #include <ATen/ops/index_select.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <cstring>
 #include <utility>
+#include <vector>
 
 namespace gatedpaths::detail {
 namespace {
@@ -14,6 +17,9 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using Rows = std::vector<at::Tensor>;
+
+// Below it a second thread costs more than it saves.
+constexpr size_t kBytesAThread = size_t{1} << 17U;
 
 // The memory of a batch, one row a sample, whatever its memory format: the
 // kernels are fastest on such. Undefined where a sample is not in one piece.
@@ -54,6 +60,32 @@ at::Tensor copy_of_rows(const at::Tensor& input, const at::Tensor& rows) {
   return taken;
 }
 
+bool is_plain_memory(const at::Tensor& tensor) {
+  return tensor.is_cpu() && !tensor.is_conj() && !tensor.is_neg();
+}
+
+// Row i of `source` to row `rows[i]` of `target`, both contiguous and on the
+// CPU: several times as fast as index_copy_ there, which goes element by
+// element.
+void copy_rows(
+    const at::Tensor& target,
+    const at::Tensor& rows,
+    const at::Tensor& source) {
+  const auto bytes = static_cast<size_t>(target.stride(0)) * target.itemsize();
+  const int64_t* to = rows.const_data_ptr<int64_t>();
+  auto* out = static_cast<char*>(target.mutable_data_ptr());
+  const auto* in = static_cast<const char*>(source.const_data_ptr());
+  const auto grain = static_cast<int64_t>(1 + kBytesAThread / (bytes + 1));
+  at::parallel_for(0, rows.size(0), grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::memcpy(
+          out + static_cast<size_t>(to[i]) * bytes,
+          in + static_cast<size_t>(i) * bytes,
+          bytes);
+    }
+  });
+}
+
 void write_rows(
     at::Tensor& sum,
     const at::Tensor& value,
@@ -63,11 +95,40 @@ void write_rows(
   const auto value_rows = alike ? memory_rows(value) : at::Tensor();
   auto target = value_rows.defined() ? memory_rows(sum) : at::Tensor();
   const auto& source = target.defined() ? value_rows : value;
+  const bool in_memory = target.defined() && is_plain_memory(target) &&
+                         is_plain_memory(source) &&
+                         target.scalar_type() == source.scalar_type();
   target = target.defined() ? target : sum;
   if (add) {
     target.index_add_(0, rows, source);
+  } else if (in_memory) {
+    copy_rows(target, rows, source);
   } else {
     target.index_copy_(0, rows, source);
+  }
+}
+
+// Zeros where none of the values will stand.
+void clear_other_rows(at::Tensor& sum, const Rows& rows) {
+  const auto target = memory_rows(sum);
+  if (!target.defined() || !is_plain_memory(target)) {
+    sum.zero_();
+    return;
+  }
+  std::vector<bool> written(static_cast<size_t>(target.size(0)));
+  for (const auto& list : rows) {
+    const int64_t* row = list.const_data_ptr<int64_t>();
+    for (int64_t i = 0; i < list.size(0); ++i) {
+      written[static_cast<size_t>(row[i])] = true;
+    }
+  }
+  const auto bytes = static_cast<size_t>(target.stride(0)) * target.itemsize();
+  auto* row = static_cast<char*>(target.mutable_data_ptr());
+  for (const bool keep : written) {
+    if (!keep) {
+      std::memset(row, 0, bytes);
+    }
+    row += bytes;
   }
 }
 
@@ -80,8 +141,10 @@ at::Tensor sum_of_rows(
   const bool starts_whole = !rows.front().defined();
   auto sum =
       starts_whole ? values.front().clone() : batch_like(values.front(), batch);
-  if (!starts_whole && (!disjoint || covered < batch)) {
+  if (!starts_whole && !disjoint) {
     sum.zero_();
+  } else if (!starts_whole && covered < batch) {
+    clear_other_rows(sum, rows);
   }
   for (size_t i = starts_whole ? 1 : 0; i < values.size(); ++i) {
     if (rows[i].defined()) {

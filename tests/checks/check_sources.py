@@ -9,8 +9,34 @@ from sources import ROOT, cpp_files
 
 SPDX = "SPDX-License-Identifier: MIT"
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
+INCLUDE_LINE = re.compile(INCLUDE.pattern, re.MULTILINE)
 TEST_NAME = re.compile(r'TEST_CASE\(\s*((?:"[^"]*"\s*)+)')
 CATCH_HEADER = "tests/support/catch.hpp"
+
+# What a public header has to include itself for what it names, since the check
+# that compiles it alone has these precompiled.
+OWN_INCLUDES = {
+    "ATen/core/Tensor.h": re.compile(r"\b(?:at|torch)::Tensor\b"),
+    "torch/nn/cloneable.h": re.compile(r"\bCloneable<"),
+    "torch/nn/module.h": re.compile(r"\bnn::Module\b"),
+    "torch/nn/pimpl.h": re.compile(r"\bModuleHolder<"),
+}
+
+
+def missing_includes(text):
+    """Yields (line number, LibTorch's header) for what a header leaves to others."""
+    included = {match.group(1) for match in INCLUDE_LINE.finditer(text)}
+    if any(header.startswith("torch/") for header in included):
+        included.add("ATen/core/Tensor.h")  # which comes with all of torch/
+    if "torch/nn/cloneable.h" in included:
+        included.add("torch/nn/module.h")
+    for header, names in OWN_INCLUDES.items():
+        if header in included:
+            continue
+        for number, line in enumerate(text.splitlines(), start=1):
+            if names.search(line.split("//")[0]):
+                yield number, header
+                break
 
 
 def problems_in(name, text):
@@ -25,6 +51,9 @@ def problems_in(name, text):
             number = text.count("\n", 0, case.start()) + 1
             yield number, "a test name has no '[', ']' or ';': CMake's lists break at it"
     public = name.startswith("include/")
+    if public and "/detail/" not in name:
+        for number, header in missing_includes(text):
+            yield number, f"expected its own #include <{header}> for what it names"
     for number, line in enumerate(lines, start=1):
         if public and re.match(r"\s*using\s+namespace\b", line):
             yield number, "a public header has no 'using namespace'"

@@ -83,6 +83,17 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "sample_gates: conjugates that are not computed yet are put as such",
+    "[sample_gates][forward]") {
+  const auto value = torch::randn({2, 3}, torch::kComplexFloat);
+  const auto rows = rows_list({0, 3});
+  const auto put = put_rows(value.conj(), {rows}, 5, true);
+  CHECK(put.index_select(0, rows).equal(value.conj().resolve_conj()));
+  CHECK(put.narrow(0, 1, 2).count_nonzero().item<int64_t>() == 0);
+  CHECK(put[4].count_nonzero().item<int64_t>() == 0);
+}
+
+TEST_CASE(
     "sample_gates: overlapping rows are summed, whole batches too",
     "[sample_gates][forward]") {
   const auto a = torch::tensor({{1.0, 2.0}, {3.0, 4.0}});

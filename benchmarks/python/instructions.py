@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Counts the instructions of a training step of the seed net, form by form, with
+valgrind's callgrind: for differences that are smaller than a machine's noise.
+
+Prints the instructions a step, each form against `bare`, and the library's forms
+against what is written by hand. Caches are not looked at: what a step waits for
+memory is in the times alone.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from report import BY_HAND, number, ratio_text, row_name, table
+
+FORMS = (
+    "bare",
+    "hand_no_grad",
+    "no_grad",
+    "hand_zero_fill",
+    "zero_fill_dense",
+    "slots",
+)
+STEP = "timed_step"  # in bench_closed_paths.cpp; the warm-up does not call it
+
+
+def count(program, name, seconds):
+    """Instructions of one step of the row `name`."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "callgrind.out"
+        run = subprocess.run(
+            [
+                "valgrind",
+                "--tool=callgrind",
+                f"--callgrind-out-file={out}",
+                f"--toggle-collect=*{STEP}*",
+                program,
+                "--filter",
+                f"^{name}$",
+                "--repetitions",
+                "1",
+                f"--benchmark_min_time={seconds}",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if run.returncode != 0 or not out.exists():
+            sys.exit(f"instructions: {name} failed:\n{run.stdout}{run.stderr}")
+        return per_call(out.read_text("utf-8"), name)
+
+
+def per_call(profile, name):
+    """Instructions by the number of calls, from callgrind's file."""
+    total = re.search(r"^(?:summary|totals): (\d+)", profile, re.MULTILINE)
+    # "cfn=(7) name", or "cfn=(7)" once the name is known, then "calls=N ...".
+    number_of = re.search(rf"^c?fn=\((\d+)\) .*{STEP}", profile, re.MULTILINE)
+    calls = number_of and sum(
+        int(found)
+        for found in re.findall(
+            rf"^cfn=\({number_of.group(1)}\)[^\n]*\ncalls=(\d+)",
+            profile,
+            re.MULTILINE,
+        )
+    )
+    if not total or not calls:
+        sys.exit(f"instructions: expected calls of {STEP} in the profile of {name}")
+    return int(total.group(1)) / calls
+
+
+def main():
+    parser = argparse.ArgumentParser(description=" ".join(__doc__.split()))
+    add = parser.add_argument
+    add("--build", type=Path, required=True, help="build folder")
+    add("--branches", type=int, nargs="+", default=[2, 8, 64], metavar="N")
+    add("--batch", type=int, default=4)
+    add("--seconds", type=float, default=2.0, help="of steps, under valgrind")
+    add("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    if shutil.which("valgrind") is None:
+        sys.exit("instructions: expected valgrind, found none")
+    program = options.build / "benchmarks" / "bench_closed_paths"
+
+    rows = [
+        (form, n, row_name("closed_paths", form, n, options.batch))
+        for n in options.branches
+        for form in FORMS
+    ]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        counts = pool.map(
+            lambda row: count(program, row[2], options.seconds), rows
+        )
+        found = {(form, n): c for (form, n, _), c in zip(rows, counts)}
+
+    lines = [
+        [form]
+        + [
+            f"{number(found[form, n], 1e3, 0)} "
+            f"({ratio_text(found[form, n] / found['bare', n])})"
+            for n in options.branches
+        ]
+        for form in FORMS
+    ] + [
+        [f"{form} / {hand}"]
+        + [ratio_text(found[form, n] / found[hand, n]) for n in options.branches]
+        for form, hand in BY_HAND
+    ]
+    print(
+        f"Thousand instructions a training step, batch {options.batch}, width 1, "
+        "1 thread (ratio to bare)\n"
+    )
+    print(table(["N =", *map(str, options.branches)], lines))
+
+
+if __name__ == "__main__":
+    main()
