@@ -7,6 +7,7 @@
 #include <ATen/ops/index_select.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -60,48 +61,60 @@ at::Tensor copy_of_rows(const at::Tensor& input, const at::Tensor& rows) {
   return taken;
 }
 
+// Whether its memory holds its values, for the host to read and write.
 bool is_plain_memory(const at::Tensor& tensor) {
   return tensor.is_cpu() && !tensor.is_conj() && !tensor.is_neg();
 }
 
-// Row i of `source` to row `rows[i]` of `target`, both contiguous and on the
-// CPU: several times as fast as index_copy_ there, which goes element by
-// element.
-void copy_rows(
-    const at::Tensor& target,
-    const at::Tensor& rows,
-    const at::Tensor& source) {
-  const auto bytes = static_cast<size_t>(target.stride(0)) * target.itemsize();
-  const int64_t* to = rows.const_data_ptr<int64_t>();
-  auto* out = static_cast<char*>(target.mutable_data_ptr());
-  const auto* in = static_cast<const char*>(source.const_data_ptr());
-  const auto grain = static_cast<int64_t>(1 + kBytesAThread / (bytes + 1));
-  at::parallel_for(0, rows.size(0), grain, [&](int64_t begin, int64_t end) {
+// The bytes of a row of `memory_rows`.
+size_t row_bytes(const at::Tensor& rows) {
+  return static_cast<size_t>(rows.stride(0)) * rows.itemsize();
+}
+
+template <class Visit>
+void for_each_row(int64_t count, size_t bytes, const Visit& visit) {
+  const auto grain =
+      std::max(int64_t{1}, static_cast<int64_t>(kBytesAThread / bytes));
+  at::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      std::memcpy(
-          out + static_cast<size_t>(to[i]) * bytes,
-          in + static_cast<size_t>(i) * bytes,
-          bytes);
+      visit(static_cast<size_t>(i));
     }
   });
 }
 
+// Row i of `source` to row `rows[i]` of `target`, both of `memory_rows` and
+// plain memory: several times as fast as index_copy_ there, which goes element
+// by element.
+void copy_rows(
+    const at::Tensor& target,
+    const at::Tensor& rows,
+    const at::Tensor& source) {
+  const size_t bytes = row_bytes(target);
+  const int64_t* to = rows.const_data_ptr<int64_t>();
+  auto* out = static_cast<char*>(target.mutable_data_ptr());
+  const auto* in = static_cast<const char*>(source.const_data_ptr());
+  for_each_row(rows.size(0), bytes, [&](size_t i) {
+    std::memcpy(
+        out + static_cast<size_t>(to[i]) * bytes, in + i * bytes, bytes);
+  });
+}
+
 void write_rows(
-    at::Tensor& sum,
+    const at::Tensor& sum,
     const at::Tensor& value,
     const at::Tensor& rows,
     bool add) {
   const bool alike = value.strides().slice(1) == sum.strides().slice(1);
   const auto value_rows = alike ? memory_rows(value) : at::Tensor();
-  auto target = value_rows.defined() ? memory_rows(sum) : at::Tensor();
-  const auto& source = target.defined() ? value_rows : value;
-  const bool in_memory = target.defined() && is_plain_memory(target) &&
-                         is_plain_memory(source) &&
-                         target.scalar_type() == source.scalar_type();
-  target = target.defined() ? target : sum;
+  const auto sum_rows = value_rows.defined() ? memory_rows(sum) : at::Tensor();
+  const bool in_rows = sum_rows.defined();
+  const auto& target = in_rows ? sum_rows : sum;
+  const auto& source = in_rows ? value_rows : value;
   if (add) {
     target.index_add_(0, rows, source);
-  } else if (in_memory) {
+  } else if (
+      in_rows && rows.is_cpu() && is_plain_memory(target) &&
+      is_plain_memory(source) && target.scalar_type() == source.scalar_type()) {
     copy_rows(target, rows, source);
   } else {
     target.index_copy_(0, rows, source);
@@ -109,9 +122,9 @@ void write_rows(
 }
 
 // Zeros where none of the values will stand.
-void clear_other_rows(at::Tensor& sum, const Rows& rows) {
+void clear_other_rows(const at::Tensor& sum, const Rows& rows) {
   const auto target = memory_rows(sum);
-  if (!target.defined() || !is_plain_memory(target)) {
+  if (!target.defined() || !is_plain_memory(target) || !rows.front().is_cpu()) {
     sum.zero_();
     return;
   }
@@ -122,14 +135,13 @@ void clear_other_rows(at::Tensor& sum, const Rows& rows) {
       written[static_cast<size_t>(row[i])] = true;
     }
   }
-  const auto bytes = static_cast<size_t>(target.stride(0)) * target.itemsize();
-  auto* row = static_cast<char*>(target.mutable_data_ptr());
-  for (const bool keep : written) {
-    if (!keep) {
-      std::memset(row, 0, bytes);
+  const size_t bytes = row_bytes(target);
+  auto* out = static_cast<char*>(target.mutable_data_ptr());
+  for_each_row(target.size(0), bytes, [&](size_t i) {
+    if (!written[i]) {
+      std::memset(out + i * bytes, 0, bytes);
     }
-    row += bytes;
-  }
+  });
 }
 
 at::Tensor sum_of_rows(

@@ -3,6 +3,7 @@
 
 #include <gatedpaths/detail/counter_random.hpp>
 #include <gatedpaths/detail/draw_open_set.hpp>
+#include <gatedpaths/detail/sample_gates.hpp>
 
 #include "../detail/branch_list.hpp"
 #include "../detail/drop_convention.hpp"
@@ -10,8 +11,6 @@
 #include "../detail/fresh_seed.hpp"
 
 #include <ATen/ops/add.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/index_select.h>
 #include <ATen/ops/result_type.h>
 #include <c10/util/Exception.h>
 
@@ -116,30 +115,8 @@ double train_factor(DropScale scale, double keep, const Kept& kept) {
   return 1;
 }
 
-// Copied from pinned memory where that lets the host go on at once.
-at::Tensor index_of(const std::vector<int64_t>& rows, at::Device device) {
-  const auto host = at::empty(
-      static_cast<int64_t>(rows.size()),
-      at::TensorOptions().dtype(at::kLong).pinned_memory(device.is_cuda()));
-  std::copy(rows.begin(), rows.end(), host.data_ptr<int64_t>());
-  return device.is_cpu() ? host : host.to(device, /*non_blocking=*/true);
-}
-
-// Rows in the memory format of `input`: index_select alone gives contiguous
-// ones, which every layer behind it would have to convert.
 at::Tensor rows_of(const at::Tensor& input, const at::Tensor& index) {
-  const auto format = input.suggest_memory_format();
-  if (format == at::MemoryFormat::ChannelsLast) {
-    return input.permute({0, 2, 3, 1})
-        .index_select(0, index)
-        .permute({0, 3, 1, 2});
-  }
-  if (format == at::MemoryFormat::ChannelsLast3d) {
-    return input.permute({0, 2, 3, 4, 1})
-        .index_select(0, index)
-        .permute({0, 4, 1, 2, 3});
-  }
-  return input.index_select(0, index);
+  return detail::take_rows(input, {index}, /*disjoint=*/true).front();
 }
 
 // `base + factor * rows`, at the rows of `index` where that is defined.
@@ -242,7 +219,7 @@ torch::Tensor StochasticDepthBase::forward(const torch::Tensor& input) {
   begin_forward_of(kDepthBranch);
   torch::Tensor index;  // undefined for all rows
   if (kept.count < kept.units) {
-    index = index_of(kept.rows, input.device());
+    index = detail::to_device(kept.rows, input.device());
   }
   const bool runs_subset = index.defined() && drop.mode == DropMode::kSubset;
   const auto rows = runs_subset ? rows_of(input, index) : input;
