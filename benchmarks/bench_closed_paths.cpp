@@ -32,20 +32,16 @@ void time_steps(
   training->make_momentum();
   const auto open = bench::open_branches(settings, same_path);
   std::size_t next = 0;
-  const auto step = [&] {
-    training->step(open[next]);
-    next = (next + 1) % open.size();
-  };
+  const auto next_path = [&] { return open[next++ % open.size()]; };
 
   using Clock = std::chrono::steady_clock;
   const auto warm = Clock::now() + std::chrono::milliseconds(20);
   do {
-    step();
+    training->step(next_path());
   } while (Clock::now() < warm);
 
   for (auto _ : state) {
-    timed_step(*training, open[next]);
-    next = (next + 1) % open.size();
+    timed_step(*training, next_path());
   }
 }
 

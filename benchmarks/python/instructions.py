@@ -17,16 +17,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from report import BY_HAND, number, ratio_text, row_name, table
+from report import BY_HAND, Results, print_forms, row_name
 
-FORMS = (
-    "bare",
-    "hand_no_grad",
-    "no_grad",
-    "hand_zero_fill",
-    "zero_fill_dense",
-    "slots",
-)
+COUNTED = ("bare", *sorted({form for pair in BY_HAND for form in pair}))
 STEP = "timed_step"  # in bench_closed_paths.cpp; the warm-up does not call it
 
 
@@ -87,35 +80,18 @@ def main():
         sys.exit("instructions: expected valgrind, found none")
     program = options.build / "benchmarks" / "bench_closed_paths"
 
-    rows = [
-        (form, n, row_name("closed_paths", form, n, options.batch))
+    names = [
+        row_name("closed_paths", form, n, options.batch)
         for n in options.branches
-        for form in FORMS
+        for form in COUNTED
     ]
+    results = Results([])
     with ThreadPoolExecutor(options.jobs) as pool:
-        counts = pool.map(
-            lambda row: count(program, row[2], options.seconds), rows
-        )
-        found = {(form, n): c for (form, n, _), c in zip(rows, counts)}
-
-    lines = [
-        [form]
-        + [
-            f"{number(found[form, n], 1e3, 0)} "
-            f"({ratio_text(found[form, n] / found['bare', n])})"
-            for n in options.branches
-        ]
-        for form in FORMS
-    ] + [
-        [f"{form} / {hand}"]
-        + [ratio_text(found[form, n] / found[hand, n]) for n in options.branches]
-        for form, hand in BY_HAND
-    ]
-    print(
-        f"Thousand instructions a training step, batch {options.batch}, width 1, "
-        "1 thread (ratio to bare)\n"
-    )
-    print(table(["N =", *map(str, options.branches)], lines))
+        counts = pool.map(lambda name: count(program, name, options.seconds), names)
+        for name, found in zip(names, counts):
+            results.values[name] = {"instructions": {0: found}}
+    print_forms(results, "closed_paths", "Thousand instructions a training step",
+                "instructions", 1e3, 0)
 
 
 if __name__ == "__main__":

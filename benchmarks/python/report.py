@@ -64,7 +64,8 @@ class Results:
             return None
         if name.split("/")[0] != base.split("/")[0]:
             return self.get(name, key) / self.get(base, key)
-        return statistics.median(a[i] / b[i] for i in a.keys() & b.keys())
+        ratios = [a[i] / b[i] for i in a.keys() & b.keys() if b[i]]
+        return statistics.median(ratios) if ratios else None
 
     def settings(self, topic):
         """All (batch, width, threads) of a topic, and the branches of each."""
@@ -190,7 +191,7 @@ def print_others(results):
         ("compile", "s", 1e9),
         ("epoch", "s", 1e9),
     ):
-        for name in results.values:
+        for name in sorted(results.values):
             if name.startswith(topic + "/"):
                 rows.append([name, number(results.get(name), scale, 2), unit])
     if rows:

@@ -8,11 +8,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
@@ -23,11 +18,14 @@
 #include <map>
 #include <optional>
 #include <regex>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace bench {
 namespace {
@@ -166,7 +164,15 @@ class Reporter : public benchmark::BenchmarkReporter {
   }
 
   /// The repetitions of a row so far.
-  const std::vector<Run>& of(const std::string& name) { return runs_[name]; }
+  const std::vector<Run>& of(const std::string& name) const {
+    static const std::vector<Run> none;
+    const auto found = runs_.find(name);
+    return found == runs_.end() ? none : found->second;
+  }
+
+  static double seconds(const Run& run) {
+    return run.real_accumulated_time / static_cast<double>(run.iterations);
+  }
 
   void finish_group(const Group& group) {
     for (const auto& row : group.rows) {
@@ -242,37 +248,22 @@ void add_context(const Settings& settings) {
       "open path", settings.same_path ? "the same" : "drawn for each step");
 }
 
-double seconds_an_iteration(const benchmark::BenchmarkReporter::Run& run) {
-  return run.real_accumulated_time / static_cast<double>(run.iterations);
-}
-
-/// Rows that take much longer than others of their group.
-std::set<std::string> slow_rows(const Group& group, Reporter& reporter) {
-  double fastest = std::numeric_limits<double>::infinity();
-  for (const auto& row : group.rows) {
-    for (const auto& run : reporter.of(row.name)) {
-      fastest = std::min(fastest, seconds_an_iteration(run));
-    }
-  }
-  std::set<std::string> slow;
-  for (const auto& row : group.rows) {
-    for (const auto& run : reporter.of(row.name)) {
-      if (seconds_an_iteration(run) > std::max(kSlowSeconds, 4 * fastest)) {
-        slow.insert(row.name);
-      }
-    }
-  }
-  return slow;
+/// Seconds an iteration in the first round; infinity where the row has none.
+double first_seconds(const Row& row, const Reporter& reporter) {
+  const auto& runs = reporter.of(row.name);
+  return runs.empty() ? std::numeric_limits<double>::infinity()
+                      : Reporter::seconds(runs.front());
 }
 
 /// Each round runs every row once, in random order: what disturbs the machine
 /// for a while disturbs all rows of a round, whose times are compared in pairs.
-/// The first round finds out how many iterations a row needs.
+/// The first round finds out how many iterations a row needs, and which are
+/// slow.
 void run_group(const Group& group, Reporter& reporter, int rounds) {
   if (group.check) {
     group.check();
   }
-  std::set<std::string> slow;
+  double slow = std::numeric_limits<double>::infinity();
   for (int round = 0; round < rounds; ++round) {
     benchmark::ClearRegisteredBenchmarks();
     bool any = false;
@@ -281,7 +272,8 @@ void run_group(const Group& group, Reporter& reporter, int rounds) {
       if (round > 0 && before.empty()) {
         continue;  // an error, or left out by Google Benchmark's own filter
       }
-      if (slow.contains(row.name) && round >= std::max(3, rounds / 3)) {
+      if (round >= std::max(3, rounds / 3) &&
+          first_seconds(row, reporter) > slow) {
         continue;
       }
       auto* registered =
@@ -297,7 +289,10 @@ void run_group(const Group& group, Reporter& reporter, int rounds) {
       benchmark::RunSpecifiedBenchmarks(&reporter);
     }
     if (round == 0) {
-      slow = slow_rows(group, reporter);
+      for (const auto& row : group.rows) {
+        slow = std::min(slow, 4 * first_seconds(row, reporter));
+      }
+      slow = std::max(slow, kSlowSeconds);
     }
   }
   reporter.finish_group(group);
