@@ -8,8 +8,7 @@ import sys
 from sources import ROOT, cpp_files
 
 SPDX = "SPDX-License-Identifier: MIT"
-INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
-INCLUDE_LINE = re.compile(INCLUDE.pattern, re.MULTILINE)
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 TEST_NAME = re.compile(r'TEST_CASE\(\s*((?:"[^"]*"\s*)+)')
 CATCH_HEADER = "tests/support/catch.hpp"
 
@@ -25,7 +24,7 @@ OWN_INCLUDES = {
 
 def missing_includes(text):
     """Yields (line number, LibTorch's header) for what a header leaves to others."""
-    included = {match.group(1) for match in INCLUDE_LINE.finditer(text)}
+    included = {match.group(1) for match in INCLUDE.finditer(text)}
     if any(header.startswith("torch/") for header in included):
         included.add("ATen/core/Tensor.h")  # which comes with all of torch/
     if "torch/nn/cloneable.h" in included:
