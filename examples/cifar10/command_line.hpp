@@ -5,7 +5,7 @@
 #include "data_source.hpp"
 #include "form.hpp"
 
-#include <gatedpaths/modules/skip.hpp>
+#include <gatedpaths/gates/skip.hpp>
 
 #include <cstdint>
 #include <filesystem>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "metrics.hpp"
 
-#include <gatedpaths/training/checkpoint.hpp>
+#include <gatedpaths/exchange/checkpoint.hpp>
 
 #include <c10/util/Exception.h>
 

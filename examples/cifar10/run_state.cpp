@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "run_state.hpp"
 
-#include <gatedpaths/training/checkpoint.hpp>
-#include <gatedpaths/training/dense_state.hpp>
+#include <gatedpaths/exchange/checkpoint.hpp>
+#include <gatedpaths/exchange/dense_state.hpp>
 
 #include <c10/util/Exception.h>
 #include <torch/serialize/archive.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "draw_path.hpp"
 
-#include <gatedpaths/detail/counter_random.hpp>
-#include <gatedpaths/detail/draw_open_set.hpp>
+#include "../random/counter_random.hpp"
+#include "../random/draw_open_set.hpp"
 
 #include <c10/util/Exception.h>
 
@@ -10,7 +10,7 @@
 
 #include <algorithm>
 
-#include "text.hpp"
+#include "../text/text.hpp"
 
 namespace gatedpaths::detail {
 namespace {

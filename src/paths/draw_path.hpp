@@ -2,10 +2,10 @@
 // What several samplers draw in the same way. Not installed.
 #pragma once
 
-#include <gatedpaths/detail/draw_conditional_set.hpp>
 #include <gatedpaths/paths/gate_values.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/space_layout.hpp>
+#include "../random/draw_conditional_set.hpp"
 
 #include <cstdint>
 #include <memory>

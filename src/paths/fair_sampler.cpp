@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/detail/counter_random.hpp>
-#include <gatedpaths/detail/draw_open_set.hpp>
 #include <gatedpaths/paths/fair_sampler.hpp>
+#include "../random/counter_random.hpp"
+#include "../random/draw_open_set.hpp"
 
 #include <c10/util/Exception.h>
 #include <c10/util/SmallVector.h>

@@ -7,8 +7,8 @@
 
 #include <algorithm>
 
-#include "fnv1a.hpp"
-#include "text.hpp"
+#include "../text/fnv1a.hpp"
+#include "../text/text.hpp"
 
 namespace gatedpaths {
 

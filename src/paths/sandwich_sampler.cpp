@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/paths/gated_module.hpp>
+#include <gatedpaths/gates/gated_module.hpp>
 #include <gatedpaths/paths/sandwich_sampler.hpp>
 
 #include <ATen/core/Tensor.h>

@@ -10,8 +10,8 @@
 #include <unordered_set>
 #include <utility>
 
-#include "fnv1a.hpp"
-#include "text.hpp"
+#include "../text/fnv1a.hpp"
+#include "../text/text.hpp"
 
 namespace gatedpaths {
 namespace {

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-#include "text.hpp"
+#include "../text/text.hpp"
 
 namespace gatedpaths {
 namespace {

@@ -9,8 +9,8 @@
 #include <limits>
 #include <utility>
 
+#include "../text/text.hpp"
 #include "draw_path.hpp"
-#include "text.hpp"
 
 namespace gatedpaths {
 namespace {

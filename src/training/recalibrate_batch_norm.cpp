@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/training/recalibrate_batch_norm.hpp>
 
-#include <gatedpaths/detail/no_trace.hpp>
-#include <gatedpaths/paths/gated_module.hpp>
+#include <gatedpaths/branches/detail/no_trace.hpp>
+#include <gatedpaths/gates/gated_module.hpp>
 
 #include <ATen/core/grad_mode.h>
 #include <c10/util/Exception.h>

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Rules for source files that no compiler checks."""
 
+import os
 import re
 import sys
 
@@ -38,6 +39,48 @@ def missing_includes(text):
                 break
 
 
+# The wings of include/gatedpaths/ and src/, by height: a file includes headers of
+# its own wing and of lower ones, and none of a wing beside or above it.
+HEIGHTS = {
+    "text": 1,
+    "random": 1,
+    "branches": 2,
+    "slots": 3,
+    "gates": 4,
+    "depth": 5,
+    "paths": 5,
+    "exchange": 6,
+    "training": 6,
+    "search": 7,
+    "learning": 7,
+    "distributed": 8,
+}
+WING = re.compile(r"(?:^|/)(?:include/gatedpaths|src)/([a-z]+)/")
+
+
+def wing_of(path):
+    """The wing that a file or an include's target lies in, or None."""
+    match = WING.search(path)
+    return match and match.group(1)
+
+
+def arrow_up(name, target):
+    """Says what is wrong with an include of `target` by the file `name`, if it is."""
+    own = wing_of(name)
+    if target.startswith("gatedpaths/"):
+        other = wing_of("include/" + target)
+    else:
+        other = wing_of(os.path.normpath(os.path.join(os.path.dirname(name), target)))
+    if own is None or other is None or own == other:
+        return None
+    for wing in (own, other):
+        if wing not in HEIGHTS:
+            return f"expected one of ({', '.join(HEIGHTS)}) as the wing, got '{wing}'"
+    if HEIGHTS[other] < HEIGHTS[own]:
+        return None
+    return f"expected includes of lower wings than {own}/, got {target}"
+
+
 def problems_in(name, text):
     """Yields (line number, message) for one file."""
     lines = text.splitlines()
@@ -60,6 +103,9 @@ def problems_in(name, text):
         if not match:
             continue
         target = match.group(1)
+        arrow = arrow_up(name, target)
+        if arrow:
+            yield number, arrow
         if target.startswith("catch2/") and name != CATCH_HEADER:
             yield number, (
                 f"<{target}> comes through {CATCH_HEADER}: a failing CHECK would "
@@ -73,18 +119,34 @@ def problems_in(name, text):
 
 # Folder, pattern of the files in it, and the file whose lists name them all.
 LISTS = (
-    ("include/gatedpaths", "**/*.hpp", "src/CMakeLists.txt"),
-    ("src", "**/*.cpp", "src/CMakeLists.txt"),
-    ("tests/unit", "**/*.cpp", "tests/unit/CMakeLists.txt"),
+    ("include/gatedpaths", "*.hpp", "src/CMakeLists.txt"),
+    ("src", "*.cpp", "src/CMakeLists.txt"),
+    ("tests/unit", "*.cpp", "tests/unit/CMakeLists.txt"),
     ("examples", "*.cpp", "examples/CMakeLists.txt"),
     ("benchmarks", "*.cpp", "benchmarks/CMakeLists.txt"),
 )
 
+# The same for each wing, of which some have no public headers or no tests.
+WING_LISTS = (
+    ("include/gatedpaths/{}", "**/*.hpp", "src/{}/CMakeLists.txt"),
+    ("src/{}", "*.cpp", "src/{}/CMakeLists.txt"),
+    ("tests/unit/{}", "*.cpp", "tests/unit/{}/CMakeLists.txt"),
+)
+
+
+def words_of(path):
+    """What stands in a CMake list, without the folders before a file's name."""
+    words = path.read_text("utf-8").split() if path.is_file() else []
+    return {word.strip('")').removeprefix("${include_dir}/") for word in words}
+
 
 def unlisted():
     """Yields (file, list) where a file would not be built or installed."""
-    for folder, pattern, build_file in LISTS:
-        listed = (ROOT / build_file).read_text("utf-8").split()
+    lists = list(LISTS)
+    for wing in sorted(path.name for path in (ROOT / "src").iterdir() if path.is_dir()):
+        lists += [[text.format(wing) for text in texts] for texts in WING_LISTS]
+    for folder, pattern, build_file in lists:
+        listed = words_of(ROOT / build_file)
         for path in sorted((ROOT / folder).glob(pattern)):
             if path.relative_to(ROOT / folder).as_posix() not in listed:
                 yield path.relative_to(ROOT).as_posix(), build_file

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Branches weighed by logits against PyTorch's own functions.
-#include <gatedpaths/detail/branch_weighting.hpp>
-#include <gatedpaths/modules/choice_block.hpp>
-#include <gatedpaths/paths/path_logits.hpp>
-#include <gatedpaths/training/mixture_estimator.hpp>
+#include <gatedpaths/gates/branch_weighting.hpp>
+#include <gatedpaths/gates/choice_block.hpp>
+#include <gatedpaths/learning/mixture_estimator.hpp>
+#include <gatedpaths/learning/path_logits.hpp>
 
 #include <memory>
 #include <string>
@@ -12,11 +12,11 @@
 #include "support/catch.hpp"
 #include "support/tensors.hpp"
 
+using gatedpaths::BranchWeighting;
 using gatedpaths::ChoiceBlock;
 using gatedpaths::MixtureEstimator;
 using gatedpaths::PathLogits;
 using gatedpaths::PathSpace;
-using gatedpaths::detail::BranchWeighting;
 using gatedpaths::test::check_gradients;
 using gatedpaths::test::kParity;
 using gatedpaths::test::largest_difference;

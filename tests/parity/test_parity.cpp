@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Nets with closed paths against the same nets written out in PyTorch.
-#include <gatedpaths/modules/choice_block.hpp>
-#include <gatedpaths/modules/concat_gate.hpp>
+#include <gatedpaths/gates/choice_block.hpp>
+#include <gatedpaths/gates/concat_gate.hpp>
 
 #include <string>
 

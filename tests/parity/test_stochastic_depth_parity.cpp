@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Stochastic depth by row against its formula in PyTorch, for the rows that
 // were drawn.
-#include <gatedpaths/modules/stochastic_depth.hpp>
+#include <gatedpaths/depth/stochastic_depth.hpp>
 
 #include <cstdint>
 #include <set>

@@ -2,7 +2,7 @@
 // Gated modules that compute nothing, to build networks from.
 #pragma once
 
-#include <gatedpaths/paths/gated_module.hpp>
+#include <gatedpaths/gates/gated_module.hpp>
 
 #include <torch/nn/module.h>
 

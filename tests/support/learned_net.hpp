@@ -2,8 +2,8 @@
 // A network small enough to try every path of.
 #pragma once
 
-#include <gatedpaths/modules/choice_block.hpp>
-#include <gatedpaths/paths/path_logits.hpp>
+#include <gatedpaths/gates/choice_block.hpp>
+#include <gatedpaths/learning/path_logits.hpp>
 #include <gatedpaths/paths/path_space.hpp>
 
 #include <c10/core/GradMode.h>

@@ -3,9 +3,9 @@
 // batch, and zeros where its gate is closed.
 #pragma once
 
-#include <gatedpaths/modules/choice_block.hpp>
-#include <gatedpaths/modules/concat_gate.hpp>
-#include <gatedpaths/modules/gated_branch.hpp>
+#include <gatedpaths/gates/choice_block.hpp>
+#include <gatedpaths/gates/concat_gate.hpp>
+#include <gatedpaths/gates/gated_branch.hpp>
 
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/container/sequential.h>

@@ -2,8 +2,8 @@
 // Layers on slots beside the dense layers that they stand for.
 #pragma once
 
-#include <gatedpaths/modules/concat_gate.hpp>
-#include <gatedpaths/modules/named_branch.hpp>
+#include <gatedpaths/branches/named_branch.hpp>
+#include <gatedpaths/gates/concat_gate.hpp>
 
 #include <torch/types.h>
 

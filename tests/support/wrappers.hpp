@@ -2,9 +2,9 @@
 // One child behind each kind of gate, so that one test serves for all.
 #pragma once
 
-#include <gatedpaths/modules/choice_block.hpp>
-#include <gatedpaths/modules/concat_gate.hpp>
-#include <gatedpaths/modules/gated_branch.hpp>
+#include <gatedpaths/gates/choice_block.hpp>
+#include <gatedpaths/gates/concat_gate.hpp>
+#include <gatedpaths/gates/gated_branch.hpp>
 
 #include <torch/nn/modules/conv.h>
 #include <torch/types.h>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <gatedpaths/export.hpp>
-#include <gatedpaths/paths/gated_module.hpp>
+#include <gatedpaths/gates/gated_module.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/space_layout.hpp>
 

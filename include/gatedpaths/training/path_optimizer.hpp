@@ -2,9 +2,9 @@
 #pragma once
 
 #include <gatedpaths/export.hpp>
-#include <gatedpaths/modules/slot_consumer.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/path_space.hpp>
+#include <gatedpaths/slots/slot_consumer.hpp>
 
 #include <torch/nn/module.h>
 #include <torch/optim/optimizer.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/modules/choice_block.hpp>
-#include <gatedpaths/modules/concat_gate.hpp>
-#include <gatedpaths/modules/gated_branch.hpp>
+#include <gatedpaths/gates/choice_block.hpp>
+#include <gatedpaths/gates/concat_gate.hpp>
+#include <gatedpaths/gates/gated_branch.hpp>
 #include <gatedpaths/paths/path_space.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/modules/concat_gate.hpp>
+#include <gatedpaths/gates/concat_gate.hpp>
 #include <gatedpaths/training/check_trainable.hpp>
 
 #include <torch/nn/modules/linear.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/training/path_optimizer.hpp>
 
-#include <gatedpaths/modules/choice_block.hpp>
-#include <gatedpaths/modules/concat_gate.hpp>
-#include <gatedpaths/modules/gated_branch.hpp>
-#include <gatedpaths/modules/slot_batch_norm.hpp>
-#include <gatedpaths/modules/slot_linear.hpp>
+#include <gatedpaths/gates/choice_block.hpp>
+#include <gatedpaths/gates/concat_gate.hpp>
+#include <gatedpaths/gates/gated_branch.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
+#include <gatedpaths/slots/slot_batch_norm.hpp>
+#include <gatedpaths/slots/slot_linear.hpp>
 
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/container/sequential.h>

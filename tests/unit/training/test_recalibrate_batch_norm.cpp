@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/modules/choice_block.hpp>
-#include <gatedpaths/modules/concat_gate.hpp>
-#include <gatedpaths/modules/gated_branch.hpp>
-#include <gatedpaths/modules/slot_batch_norm.hpp>
-#include <gatedpaths/modules/stochastic_depth.hpp>
+#include <gatedpaths/depth/stochastic_depth.hpp>
+#include <gatedpaths/gates/choice_block.hpp>
+#include <gatedpaths/gates/concat_gate.hpp>
+#include <gatedpaths/gates/gated_branch.hpp>
+#include <gatedpaths/slots/slot_batch_norm.hpp>
 #include <gatedpaths/training/recalibrate_batch_norm.hpp>
 
 #include <torch/nn/modules/batchnorm.h>

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/branches/detail/branch_outputs.hpp>
+#include <gatedpaths/branches/named_branch.hpp>
+#include <gatedpaths/export.hpp>
+#include <gatedpaths/gates/sample_gated_module.hpp>
+#include <gatedpaths/gates/skip.hpp>
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+namespace gatedpaths {
+namespace detail {
+class BranchList;
+}  // namespace detail
+
+/// What `ChoiceBlock`, `ConcatGate`, `StochasticDepth` and `LayerDrop` share:
+/// branches of which each is registered as a child module under its name.
+///
+/// A module that several branches share is registered once, under the first
+/// one's name: an optimizer must not step its parameters twice.
+class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
+                                         public SampleGatedModule {
+ public:
+  const torch::nn::Module& branch_module(int64_t index) const override;
+  std::string_view gate_kind() const noexcept override;
+
+  /// Moves as any module does, and forgets what the branches returned before.
+  void to(torch::Device device, torch::Dtype dtype, bool non_blocking = false)
+      override;
+  /// \overload
+  void to(torch::Dtype dtype, bool non_blocking = false) override;
+  /// \overload
+  void to(torch::Device device, bool non_blocking = false) override;
+
+ protected:
+  /// How closed branches are skipped; the same for all branches.
+  struct Settings {
+    std::string gate_kind;
+    Skip skip;
+    ClosedValue closed_value;
+    bool track_statistics;
+    OutputShape output_shape;
+    SampleCapacity capacity;
+    std::optional<int64_t> concat_dim;
+    int64_t min_open;
+    int64_t max_open;
+  };
+
+  BranchedModule(Settings settings, std::vector<NamedBranch<>> branches);
+
+  /// The branch as it was given. Throws as `branch_module` does.
+  const AnyBranch& any_branch(int64_t index) const;
+
+  /// The branch as `Child`: a holder, or a `shared_ptr` to the module.
+  template <class Child>
+  auto typed_branch(int64_t index) const {
+    if constexpr (std::is_same_v<Child, AnyBranch>) {
+      return any_branch(index);
+    } else {
+      return detail::ChildHandle<Child>(
+          any_branch(index).template ptr<detail::ChildImpl<Child>>());
+    }
+  }
+
+  /// Draws where that is asked for, runs the open branches, and the closed ones
+  /// as their skip says. Values of closed branches are among the outputs only
+  /// where `ClosedValue::kDetached` asks for them. With `open_samples`
+  /// defined, runs each branch on its own samples instead.
+  detail::BranchOutputs run_branches(
+      const torch::Tensor& input, const torch::Tensor& open_samples);
+
+  const std::shared_ptr<detail::BranchList>& branches() const noexcept {
+    return branches_;
+  }
+
+  /// Replaces the branches of a fresh copy by deep copies.
+  void clone_branches(const std::optional<torch::Device>& device);
+
+  /// `skip=kZeroFill, min_open=1, max_open=1, open=[conv3x3]`.
+  void print_gates(std::ostream& stream) const;
+
+ private:
+  detail::BranchOutputs run_samples(
+      const torch::Tensor& input, const torch::Tensor& open);
+
+  std::shared_ptr<detail::BranchList> branches_;
+  ClosedValue closed_value_;
+  bool track_statistics_;
+};
+
+namespace detail {
+
+/// The branches of a gate over `Child`, with their types erased.
+template <class Child>
+std::vector<NamedBranch<>> erase_branches(
+    c10::ArrayRef<NamedBranch<Child>> branches) {
+  std::vector<NamedBranch<>> erased;
+  erased.reserve(branches.size());
+  for (const auto& branch : branches) {
+    erased.emplace_back(branch.name, branch.branch, branch.output_shape);
+  }
+  return erased;
+}
+
+/// Branches without names: they are called "0", "1", ...
+template <class... M>
+std::vector<NamedBranch<>> number_branches(M&&... modules) {
+  std::vector<NamedBranch<>> branches;
+  branches.reserve(sizeof...(M));
+  (branches.emplace_back(
+       std::to_string(branches.size()), AnyBranch(std::forward<M>(modules))),
+   ...);
+  return branches;
+}
+
+/// The common type of unnamed branches: theirs, or `AnyBranch` for unlike ones.
+template <class First, class... Rest>
+struct CommonChildOf {
+  using type = AnyBranch;
+};
+template <class First, class... Rest>
+  requires(
+      is_module_like<First> && (is_module_like<Rest> && ...) &&
+      (std::is_same_v<ChildImpl<First>, ChildImpl<Rest>> && ...))
+struct CommonChildOf<First, Rest...> {
+  using type = std::remove_cvref_t<First>;
+};
+template <class... M>
+using CommonChild = typename CommonChildOf<M...>::type;
+
+template <class M>
+concept BranchLike =
+    is_module_like<M> || std::is_same_v<std::remove_cvref_t<M>, AnyBranch>;
+
+}  // namespace detail
+}  // namespace gatedpaths

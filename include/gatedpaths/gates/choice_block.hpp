@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/branches/named_branch.hpp>
+#include <gatedpaths/export.hpp>
+#include <gatedpaths/gates/branched_module.hpp>
+#include <gatedpaths/gates/closed_branch_options.hpp>
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/common.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace gatedpaths {
+
+struct BranchWeighting;
+
+/// How the outputs of several open branches become one.
+enum class Reduction {
+  kSum,   ///< Their sum.
+  kMean,  ///< Their sum, divided by how many they are.
+};
+
+/// Options of `ChoiceBlock`; see also `ClosedBranchOptions`.
+///
+/// Example: `ChoiceBlockOptions().max_open(2).reduction(Reduction::kMean)`.
+class ChoiceBlockOptions : public ClosedBranchOptions<ChoiceBlockOptions> {
+ public:
+  /// The fewest branches that may be open. Default: 1.
+  ChoiceBlockOptions& min_open(int64_t value) {
+    min_open_ = value;
+    return *this;
+  }
+  /// \overload
+  int64_t min_open() const noexcept { return min_open_; }
+
+  /// The most branches that may be open. Default: 1.
+  ChoiceBlockOptions& max_open(int64_t value) {
+    max_open_ = value;
+    return *this;
+  }
+  /// \overload
+  int64_t max_open() const noexcept { return max_open_; }
+
+  /// How the outputs of several open branches become one. Default: `kSum`.
+  ChoiceBlockOptions& reduction(Reduction value) {
+    reduction_ = value;
+    return *this;
+  }
+  /// \overload
+  Reduction reduction() const noexcept { return reduction_; }
+
+ private:
+  int64_t min_open_ = 1;
+  int64_t max_open_ = 1;
+  Reduction reduction_ = Reduction::kSum;
+};
+
+/// All of `ChoiceBlockImpl` that does not depend on the type of the branches.
+class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
+ public:
+  /// The options that it was made with; a later change has no effect.
+  ChoiceBlockOptions options;
+
+  /// The output of the open branch; of several, their sum or mean; of none,
+  /// zeros of the common shape that depend on no parameter. Under
+  /// `ClosedValue::kDetached` the closed branches' outputs count too.
+  ///
+  /// `open`, where it is given, has the gates for each sample: a bool tensor
+  /// `[batch, branches]`, see `SampleGatedModule`. Each row of the result is
+  /// then the sum or mean over that row's own branches.
+  torch::Tensor forward(
+      const torch::Tensor& input, const torch::Tensor& open = {});
+
+  /// Opens branch `index` and closes the others. Throws as `set_open` does.
+  void select(int64_t index);
+  /// Opens the branch called `name` and closes the others.
+  void select(std::string_view name);
+
+  /// For estimators (see `PathEstimator`): weighs the branches by logits in
+  /// each training forward from now on, until another weighting is set; a null
+  /// pointer ends it. A copy of the block has none.
+  void set_weighting(
+      std::shared_ptr<const BranchWeighting> weighting) noexcept {
+    weighting_ = std::move(weighting);
+  }
+  /// The weighting of training forwards; null where there is none.
+  const std::shared_ptr<const BranchWeighting>& weighting() const noexcept {
+    return weighting_;
+  }
+
+  /// Prints `gatedpaths::ChoiceBlock(reduction=kSum, skip=kZeroFill,
+  /// min_open=1, max_open=1, open=[conv3x3])`.
+  void pretty_print(std::ostream& stream) const override;
+
+ protected:
+  ChoiceBlockBase(
+      const ChoiceBlockOptions& block_options,
+      std::vector<NamedBranch<>> branches);
+
+ private:
+  torch::Tensor reduce(const detail::BranchOutputs& outputs) const;
+  torch::Tensor reduce_samples(const detail::BranchOutputs& outputs) const;
+  torch::Tensor forward_weighted(const torch::Tensor& input);
+  torch::Tensor mixture(const torch::Tensor& input);
+
+  std::shared_ptr<const BranchWeighting> weighting_;
+};
+
+/// The module behind `ChoiceBlock`, which see.
+template <class Child = AnyBranch>
+class ChoiceBlockImpl : public ChoiceBlockBase {
+ public:
+  /// Registers the branches under their names. Throws as `ChoiceBlock` says.
+  ChoiceBlockImpl(
+      const ChoiceBlockOptions& block_options,
+      std::vector<NamedBranch<>> branches)
+      : ChoiceBlockBase(block_options, std::move(branches)) {}
+
+  /// As `ChoiceBlockBase::forward`. Here too, so that
+  /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the
+  /// module back typed.
+  torch::Tensor forward(
+      const torch::Tensor& input, const torch::Tensor& open = {}) {
+    return ChoiceBlockBase::forward(input, open);
+  }
+
+  /// Branch `index`: an `AnyBranch`, or a typed holder where `Child` is one.
+  ///
+  /// Throws: `c10::IndexError` where there is no such branch.
+  auto branch(int64_t index) const {
+    return this->template typed_branch<Child>(index);
+  }
+  /// The branch called `name`. Throws as for an index.
+  auto branch(std::string_view name) const {
+    return branch(this->branch_index(name));
+  }
+
+  /// A deep copy that shares nothing: names, gates, modes and `requires_grad`
+  /// are kept.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<torch::Device>& device =
+          std::nullopt) const override {
+    auto copy = std::make_shared<ChoiceBlockImpl>(*this);
+    copy->clone_branches(device);
+    copy->set_weighting(nullptr);
+    return copy;
+  }
+
+ protected:
+  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
+
+ private:
+  // How a Cloneable parent copies its children.
+  void clone_(
+      torch::nn::Module& other,
+      const std::optional<torch::Device>& device) override {
+    *this = dynamic_cast<const ChoiceBlockImpl&>(*other.clone(device));
+  }
+};
+
+/// N branches on the same input, one of them open; or k of N, where the options
+/// allow it, with their outputs summed or averaged.
+///
+/// Training and eval: open branches run as without the block, bit for bit;
+/// closed ones are skipped as the options say and add nothing. Nothing is drawn
+/// unless `draw_each_forward` asks for it, and nothing ever in eval. The first
+/// `max_open` branches are open at first.
+///
+/// Shape: input `[N, ...]`, the same for all branches; output the branches'
+/// common shape.
+///
+/// Throws, when made: `c10::ValueError` for no branch, two branches of one
+/// name, an empty or dotted name, an empty holder, bounds that do not fit, or
+/// options that contradict each other. In `forward`: `c10::ValueError` where
+/// two branches return different shapes for the same kind of input, or the
+/// input is on another device than the branch.
+///
+/// Example:
+/// ```
+/// gatedpaths::ChoiceBlock block(
+///     {{"conv3x3", conv3()}, {"conv5x5", conv5()}, {"skip", Identity()}});
+/// block->select("conv5x5");
+/// auto y = block->forward(x);  // only conv5x5 runs
+/// ```
+template <class Child = AnyBranch>
+class ChoiceBlock : public torch::nn::ModuleHolder<ChoiceBlockImpl<Child>> {
+ public:
+  /// The module's type.
+  using Impl = ChoiceBlockImpl<Child>;
+
+  /// An empty holder.
+  ChoiceBlock(std::nullptr_t) : Base(nullptr) {}  // NOLINT
+
+  /// Holds an existing module.
+  ChoiceBlock(std::shared_ptr<Impl> module)  // NOLINT
+      : Base(std::move(module)) {}
+
+  /// Named branches.
+  ChoiceBlock(
+      const ChoiceBlockOptions& options,
+      std::initializer_list<NamedBranch<Child>> branches)
+      : Base(std::make_shared<Impl>(
+            options, detail::erase_branches<Child>(branches))) {}
+  /// \overload
+  ChoiceBlock(
+      const ChoiceBlockOptions& options,
+      const std::vector<NamedBranch<Child>>& branches)
+      : Base(std::make_shared<Impl>(
+            options, detail::erase_branches<Child>(branches))) {}
+  /// \overload
+  ChoiceBlock(std::initializer_list<NamedBranch<Child>> branches)
+      : ChoiceBlock(ChoiceBlockOptions(), branches) {}
+  /// \overload
+  explicit ChoiceBlock(const std::vector<NamedBranch<Child>>& branches)
+      : ChoiceBlock(ChoiceBlockOptions(), branches) {}
+
+  /// Branches without names; they are called "0", "1", ...
+  template <detail::BranchOf<Child>... M>
+    requires(sizeof...(M) >= 1)
+  explicit ChoiceBlock(const ChoiceBlockOptions& options, M&&... modules)
+      : Base(std::make_shared<Impl>(
+            options, detail::number_branches(std::forward<M>(modules)...))) {}
+  /// \overload
+  template <detail::BranchOf<Child> First, detail::BranchOf<Child>... Rest>
+    requires(sizeof...(Rest) >= 1)
+  explicit ChoiceBlock(First&& first, Rest&&... rest)
+      : ChoiceBlock(
+            ChoiceBlockOptions(),
+            std::forward<First>(first),
+            std::forward<Rest>(rest)...) {}
+
+ private:
+  using Base = torch::nn::ModuleHolder<Impl>;
+};
+
+template <detail::BranchLike... M>
+  requires(sizeof...(M) >= 1)
+ChoiceBlock(const ChoiceBlockOptions&, M&&...)
+    -> ChoiceBlock<detail::CommonChild<M...>>;
+
+template <detail::BranchLike First, detail::BranchLike... Rest>
+  requires(sizeof...(Rest) >= 1)
+ChoiceBlock(First&&, Rest&&...)
+    -> ChoiceBlock<detail::CommonChild<First, Rest...>>;
+
+}  // namespace gatedpaths

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/branches/named_branch.hpp>
+#include <gatedpaths/export.hpp>
+#include <gatedpaths/gates/branched_module.hpp>
+#include <gatedpaths/gates/closed_branch_options.hpp>
+#include <gatedpaths/slots/slots.hpp>
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/common.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace gatedpaths {
+
+/// Options of `ConcatGate`; see also `ClosedBranchOptions`.
+///
+/// Example:
+/// ```
+/// ConcatGate gate(
+///     ConcatGateOptions(/*dim=*/1).min_open(1).max_open(1),
+///     {{"a", conv_path()}, {"b", conv_path()}});
+/// ```
+class ConcatGateOptions : public ClosedBranchOptions<ConcatGateOptions> {
+ public:
+  /// `dim` is the dim of the outputs along which they are concatenated; a
+  /// negative one counts from the last.
+  explicit ConcatGateOptions(int64_t dim) : dim_(dim) {}
+
+  /// The dim of the concatenation.
+  int64_t dim() const noexcept { return dim_; }
+
+  /// The fewest branches that may be open. Default: 0.
+  ConcatGateOptions& min_open(int64_t value) {
+    min_open_ = value;
+    return *this;
+  }
+  /// \overload
+  int64_t min_open() const noexcept { return min_open_; }
+
+  /// The most branches that may be open. Default: all.
+  ConcatGateOptions& max_open(int64_t value) {
+    max_open_ = value;
+    return *this;
+  }
+  /// \overload
+  const std::optional<int64_t>& max_open() const noexcept { return max_open_; }
+
+ private:
+  int64_t dim_;
+  int64_t min_open_ = 0;
+  std::optional<int64_t> max_open_;
+};
+
+/// All of `ConcatGateImpl` that does not depend on the type of the branches.
+class GATEDPATHS_EXPORT ConcatGateBase : public BranchedModule {
+ public:
+  /// The options that it was made with; a later change has no effect.
+  ConcatGateOptions options;
+
+  /// The dense concatenation of the branches' outputs, with zeros in the slots
+  /// of closed ones. Equal to `forward_slots(input, open).dense()`.
+  ///
+  /// `open`, where it is given, has the gates for each sample: a bool tensor
+  /// `[batch, branches]`, see `SampleGatedModule`.
+  torch::Tensor forward(
+      const torch::Tensor& input, const torch::Tensor& open = {});
+
+  /// The open branches' outputs with their positions; nothing is filled. With
+  /// gates for each sample, each holds its own samples only.
+  Slots forward_slots(
+      const torch::Tensor& input, const torch::Tensor& open = {});
+
+  /// Prints `gatedpaths::ConcatGate(dim=1, skip=kZeroFill, min_open=1,
+  /// max_open=1, open=[a])`.
+  void pretty_print(std::ostream& stream) const override;
+
+ protected:
+  ConcatGateBase(
+      const ConcatGateOptions& gate_options,
+      std::vector<NamedBranch<>> branches);
+};
+
+/// The module behind `ConcatGate`, which see.
+template <class Child = AnyBranch>
+class ConcatGateImpl : public ConcatGateBase {
+ public:
+  /// Registers the branches under their names. Throws as `ConcatGate` says.
+  ConcatGateImpl(
+      const ConcatGateOptions& gate_options,
+      std::vector<NamedBranch<>> branches)
+      : ConcatGateBase(gate_options, std::move(branches)) {}
+
+  /// As `ConcatGateBase::forward`. Here too, so that
+  /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the
+  /// module back typed.
+  torch::Tensor forward(
+      const torch::Tensor& input, const torch::Tensor& open = {}) {
+    return ConcatGateBase::forward(input, open);
+  }
+
+  /// Branch `index`: an `AnyBranch`, or a typed holder where `Child` is one.
+  ///
+  /// Throws: `c10::IndexError` where there is no such branch.
+  auto branch(int64_t index) const {
+    return this->template typed_branch<Child>(index);
+  }
+  /// The branch called `name`. Throws as for an index.
+  auto branch(std::string_view name) const {
+    return branch(this->branch_index(name));
+  }
+
+  /// A deep copy that shares nothing: names, gates, modes and `requires_grad`
+  /// are kept.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<torch::Device>& device =
+          std::nullopt) const override {
+    auto copy = std::make_shared<ConcatGateImpl>(*this);
+    copy->clone_branches(device);
+    return copy;
+  }
+
+ protected:
+  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
+
+ private:
+  // How a Cloneable parent copies its children.
+  void clone_(
+      torch::nn::Module& other,
+      const std::optional<torch::Device>& device) override {
+    *this = dynamic_cast<const ConcatGateImpl&>(*other.clone(device));
+  }
+};
+
+/// N branches on the same input, any subset of them open, each with its own
+/// fixed slot along `dim`: the weights behind the concatenation stay with the
+/// branch that they belong to, whichever are open.
+///
+/// Training and eval: open branches run as without the gate, bit for bit;
+/// closed ones are skipped as the options say and their slots are zeros.
+/// Nothing is drawn unless `draw_each_forward` asks for it, and nothing ever in
+/// eval. Everything is open at first, or the first `max_open` branches.
+///
+/// Shape: input `[N, ...]`, the same for all branches; output the concatenation
+/// of theirs along `dim`, e.g. `[N, C_0 + C_1 + ..., H, W]`. Their shapes must
+/// match in all other dims.
+///
+/// Throws, when made: `c10::ValueError` for no branch, two branches of one
+/// name, an empty or dotted name, an empty holder, bounds that do not fit, or
+/// options that contradict each other. In `forward`: `c10::ValueError` for
+/// outputs that do not concatenate or an input on another device than the
+/// branch, with the branches' names and both shapes; `c10::Error` where the
+/// shape of a closed branch cannot be known (see `OutputShape`).
+///
+/// Example:
+/// ```
+/// gatedpaths::ConcatGate gate(
+///     gatedpaths::ConcatGateOptions(/*dim=*/1),
+///     {{"a", conv_path()}, {"b", conv_path()}});
+/// gate->set_open({0});
+/// auto features = gate->forward(images);  // channels of "b" are zeros
+/// ```
+template <class Child = AnyBranch>
+class ConcatGate : public torch::nn::ModuleHolder<ConcatGateImpl<Child>> {
+ public:
+  /// The module's type.
+  using Impl = ConcatGateImpl<Child>;
+
+  /// An empty holder.
+  ConcatGate(std::nullptr_t) : Base(nullptr) {}  // NOLINT
+
+  /// Holds an existing module.
+  ConcatGate(std::shared_ptr<Impl> module)  // NOLINT
+      : Base(std::move(module)) {}
+
+  /// Named branches.
+  ConcatGate(
+      const ConcatGateOptions& options,
+      std::initializer_list<NamedBranch<Child>> branches)
+      : Base(std::make_shared<Impl>(
+            options, detail::erase_branches<Child>(branches))) {}
+  /// \overload
+  ConcatGate(
+      const ConcatGateOptions& options,
+      const std::vector<NamedBranch<Child>>& branches)
+      : Base(std::make_shared<Impl>(
+            options, detail::erase_branches<Child>(branches))) {}
+
+  /// Branches without names; they are called "0", "1", ...
+  template <detail::BranchOf<Child>... M>
+    requires(sizeof...(M) >= 1)
+  explicit ConcatGate(const ConcatGateOptions& options, M&&... modules)
+      : Base(std::make_shared<Impl>(
+            options, detail::number_branches(std::forward<M>(modules)...))) {}
+
+ private:
+  using Base = torch::nn::ModuleHolder<Impl>;
+};
+
+template <detail::BranchLike... M>
+  requires(sizeof...(M) >= 1)
+ConcatGate(const ConcatGateOptions&, M&&...)
+    -> ConcatGate<detail::CommonChild<M...>>;
+
+}  // namespace gatedpaths

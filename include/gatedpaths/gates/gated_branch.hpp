@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/branches/detail/child.hpp>
+#include <gatedpaths/branches/detail/clone_module.hpp>
+#include <gatedpaths/branches/detail/forward_signature.hpp>
+#include <gatedpaths/branches/detail/input_signature.hpp>
+#include <gatedpaths/branches/detail/map_batch.hpp>
+#include <gatedpaths/branches/detail/no_trace.hpp>
+#include <gatedpaths/branches/detail/output_memory.hpp>
+#include <gatedpaths/branches/detail/output_structure.hpp>
+#include <gatedpaths/branches/detail/sample_gates.hpp>
+#include <gatedpaths/gates/gated_branch_base.hpp>
+
+#include <ATen/ops/zeros_like.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace gatedpaths {
+
+/// The module behind `GatedBranch`, which see.
+template <class Child>
+class GatedBranchImpl
+    : public detail::WithForward<
+          GatedBranchImpl<Child>,
+          GatedBranchBase,
+          typename detail::ForwardSignature<detail::ChildImpl<Child>>::Result,
+          typename detail::ForwardSignature<detail::ChildImpl<Child>>::Required,
+          typename detail::ForwardSignature<
+              detail::ChildImpl<Child>>::Optional> {
+  using Signature = detail::ForwardSignature<detail::ChildImpl<Child>>;
+  using Result = typename Signature::Result;
+  using Base = detail::WithForward<
+      GatedBranchImpl,
+      GatedBranchBase,
+      Result,
+      typename Signature::Required,
+      typename Signature::Optional>;
+  static_assert(
+      detail::OutputType<Result>,
+      "the child of a GatedBranch must return a tensor, or tuples, pairs, "
+      "vectors and optionals of tensors: only those can be replaced by zeros");
+
+ public:
+  /// The child's implementation type.
+  using ChildImpl = detail::ChildImpl<Child>;
+
+  /// Registers the child as "branch". Throws as `GatedBranch` says.
+  GatedBranchImpl(
+      std::shared_ptr<ChildImpl> child,
+      const GatedBranchOptions& branch_options)
+      : Base(child, branch_options), child_(std::move(child)) {
+    TORCH_CHECK_VALUE(
+        (std::is_same_v<Result, torch::Tensor>) ||
+            !(branch_options.output_shape().has_sizes() ||
+              branch_options.output_shape().dtype()),
+        "GatedBranch: expected no output_shape for a child that returns more "
+        "than one tensor, got one; its shapes are found out");
+  }
+
+  /// The child: a typed holder where `Child` is one, else a `shared_ptr`.
+  detail::ChildHandle<Child> child() const {
+    return detail::ChildHandle<Child>(child_);
+  }
+
+  /// As `forward(args...)` with a gate for each sample, see
+  /// `SampleGatedModule`: `open` is a bool tensor `[batch]`. The child runs on
+  /// its samples of every tensor among `args` whose first dim is the batch.
+  /// Each tensor that it returns must have one row for each sample that ran;
+  /// the rows of the others are zeros.
+  ///
+  /// Which tensors of a result with several follow the batch is found out once
+  /// for each kind of input, by a probe as for zeros (see `OutputShape`).
+  ///
+  /// Throws: as `SampleGatedModule` says; `c10::ValueError` for a result with
+  /// another number of rows.
+  template <class... A>
+  Result forward_samples(const torch::Tensor& open, A&&... args) {
+    const auto signature = detail::InputSignature::of(args...);
+    const auto entry = this->entry(signature);
+    const auto gates = this->begin_samples(open, signature);
+    const int64_t batch = gates->batch;
+    const auto probe = make_probe(batch, args...);
+    if (gates->ran.empty()) {
+      return detail::build_output<Result>(
+          this->zeros(entry.get(), batch, probe));
+    }
+    if (!gates->is_partial()) {
+      return run_child(entry.get(), batch, signature, std::forward<A>(args)...);
+    }
+    const auto samples = gates->rows.front().size(0);
+    if constexpr (!std::is_same_v<Result, torch::Tensor>) {
+      this->learn_sizes(*entry, samples, probe);
+    }
+    const auto take = [&](const torch::Tensor& value) {
+      return detail::take_rows(value, gates->rows, gates->disjoint).front();
+    };
+    auto flat = detail::flatten_output<Result>(run_child(
+        entry.get(),
+        samples,
+        signature,
+        detail::map_batch(args, batch, take)...));
+    return detail::build_output<Result>(
+        this->put_back(std::move(flat), *entry, *gates));
+  }
+
+  /// A deep copy that shares nothing: gate, modes and `requires_grad` are kept.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<torch::Device>& device =
+          std::nullopt) const override {
+    auto copy = std::make_shared<GatedBranchImpl>(*this);
+    copy->child_ =
+        std::dynamic_pointer_cast<ChildImpl>(copy->clone_branch(device));
+    return copy;
+  }
+
+ private:
+  friend Base;
+
+  // How a Cloneable parent copies its children.
+  void clone_(
+      torch::nn::Module& other,
+      const std::optional<torch::Device>& device) override {
+    *this = dynamic_cast<const GatedBranchImpl&>(*other.clone(device));
+  }
+
+  template <class... A>
+  Result run(A&&... args) {
+    this->begin_forward(this->is_training());
+    const auto signature = detail::InputSignature::of(args...);
+    const auto entry = this->entry(signature);
+    const int64_t batch = signature.batch();
+    if (this->is_open()) {
+      return run_child(entry.get(), batch, signature, std::forward<A>(args)...);
+    }
+    if (this->options.skip() == Skip::kNoGrad) {
+      return run_closed(entry.get(), batch, signature, args...);
+    }
+    return detail::build_output<Result>(
+        this->zeros(entry.get(), batch, make_probe(batch, args...)));
+  }
+
+  // Runs the child on zeros in place of the samples. Refers to its arguments.
+  template <class... A>
+  auto make_probe(int64_t batch, const A&... args) {
+    return [this, batch, &args...](int64_t samples) {
+      const auto resize = [samples](const torch::Tensor& value) {
+        return detail::InputKind::of(value).zeros(samples);
+      };
+      return detail::flatten_output<Result>(child_->forward(
+          samples < 0 ? args : detail::map_batch(args, batch, resize)...));
+    };
+  }
+
+  template <class... A>
+  Result run_child(
+      detail::OutputEntry* entry,
+      int64_t batch,
+      const detail::InputSignature& signature,
+      A&&... args) {
+    if (entry != nullptr && !entry->specs.front()) {
+      this->check_input(*signature.first_tensor());
+    }
+    Result output = child_->forward(std::forward<A>(args)...);
+    if (entry == nullptr) {
+      return output;
+    }
+    if constexpr (std::is_same_v<Result, torch::Tensor>) {
+      const auto& known = entry->specs.front();
+      if (known && detail::describes(*known, output, batch)) {
+        return output;
+      }
+    }
+    this->remember(detail::flatten_output<Result>(output), *entry, batch);
+    return output;
+  }
+
+  template <class... A>
+  Result run_closed(
+      detail::OutputEntry* entry,
+      int64_t batch,
+      const detail::InputSignature& signature,
+      const A&... args) {
+    const detail::NoTrace no_trace(
+        *child_,
+        signature.first_tensor() != nullptr ? signature.first_tensor()->device()
+                                            : torch::Device(torch::kCPU),
+        this->options.track_statistics());
+    auto flat = detail::flatten_output<Result>(
+        run_child(entry, batch, signature, args...));
+    this->check_input_kept(
+        signature.versions(), detail::InputSignature::of(args...).versions());
+    const bool detach = this->options.closed_value() == ClosedValue::kDetached;
+    for (auto& tensor : flat.tensors) {
+      if (!tensor.defined()) {
+        continue;  // as attention weights that are not asked for
+      }
+      tensor = detach ? tensor.detach() : at::zeros_like(tensor);
+    }
+    return detail::build_output<Result>(flat);
+  }
+
+  std::shared_ptr<ChildImpl> child_;
+};
+
+/// One branch with one gate, around a module of any type.
+///
+/// Training and eval: open, it is the child, bit for bit. Closed, it gives
+/// zeros of the child's output: under `Skip::kZeroFill` the child is not
+/// called; under `Skip::kNoGrad` it is called without a graph. Either way its
+/// gradients stay undefined, and its buffers and all random streams untouched.
+/// Nothing is drawn unless `draw_each_forward` asks for it, and nothing ever in
+/// eval. It is open at first.
+///
+/// `forward(args...)` takes what the child takes, its default arguments
+/// included, and returns what the child returns: a tensor, or nested tuples,
+/// pairs, vectors and optionals of tensors. The batch is the first dim of the
+/// first tensor argument. A child whose `forward` is a template or overloaded
+/// (`torch::nn::Sequential`) is called with one tensor. A child with at most
+/// two default arguments makes a module that `torch::nn::Sequential` can hold.
+///
+/// Each sample can have a gate of its own (see `SampleGatedModule`):
+/// `forward(x, open)` where the child takes one tensor, has no default
+/// arguments and returns a tensor, `forward_samples(open, args...)` for any
+/// child.
+///
+/// Shape: as the child's.
+///
+/// Throws, when made: `c10::ValueError` for an empty holder or options that
+/// contradict each other. In `forward`: `c10::Error` where the branch is closed
+/// and its output's shape cannot be known (see `OutputShape`); what the child
+/// throws.
+///
+/// Example:
+/// ```
+/// gatedpaths::GatedBranch branch(
+///     torch::nn::LSTM(torch::nn::LSTMOptions(8, 16).batch_first(true)),
+///     gatedpaths::GatedBranchOptions().skip(gatedpaths::Skip::kZeroFill));
+/// branch->set_open(false);
+/// auto [y, state] = branch->forward(x);  // zeros [N, T, 16], zeros of h and c
+/// ```
+template <class Child>
+class GatedBranch : public torch::nn::ModuleHolder<GatedBranchImpl<Child>> {
+ public:
+  /// The module's type.
+  using Impl = GatedBranchImpl<Child>;
+
+  /// An empty holder.
+  GatedBranch(std::nullptr_t) : Base(nullptr) {}  // NOLINT
+
+  /// Holds an existing module.
+  GatedBranch(std::shared_ptr<Impl> module)  // NOLINT
+      : Base(std::move(module)) {}
+
+  /// Wraps `child`: a holder, a `shared_ptr`, or a module by value.
+  template <class M>
+    requires(
+        detail::is_module_like<M> &&
+        std::is_same_v<detail::ChildImpl<M>, detail::ChildImpl<Child>>)
+  explicit GatedBranch(M&& child, const GatedBranchOptions& options = {})
+      : Base(std::make_shared<Impl>(
+            detail::child_ptr(std::forward<M>(child)), options)) {}
+
+ private:
+  using Base = torch::nn::ModuleHolder<Impl>;
+};
+
+template <class M>
+  requires detail::is_module_like<M>
+GatedBranch(M&&, const GatedBranchOptions& = {})
+    -> GatedBranch<std::remove_cvref_t<M>>;
+
+}  // namespace gatedpaths

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/branches/detail/input_signature.hpp>
+#include <gatedpaths/branches/detail/output_memory.hpp>
+#include <gatedpaths/branches/detail/sample_gates.hpp>
+#include <gatedpaths/export.hpp>
+#include <gatedpaths/gates/closed_branch_options.hpp>
+#include <gatedpaths/gates/sample_gated_module.hpp>
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string_view>
+
+namespace gatedpaths {
+
+/// Options of `GatedBranch`: those of every closed branch.
+///
+/// Example: `GatedBranchOptions().skip(Skip::kNoGrad)`.
+class GatedBranchOptions : public ClosedBranchOptions<GatedBranchOptions> {};
+
+/// All of `GatedBranchImpl` that does not depend on the type of the child.
+class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
+                                          public SampleGatedModule {
+ public:
+  /// The options that it was made with; a later change has no effect.
+  GatedBranchOptions options;
+
+  using GatedModule::is_open;
+  using GatedModule::set_open;
+
+  /// Opens or closes the branch.
+  void set_open(bool open);
+
+  /// Whether the branch is open.
+  bool is_open() const noexcept { return !open_branches().empty(); }
+
+  using SampleGatedModule::ran_samples;
+
+  /// The samples that the branch ran on, as for an index.
+  c10::IntArrayRef ran_samples() const { return ran_samples(0); }
+
+  const torch::nn::Module& branch_module(int64_t index) const override;
+  std::string_view gate_kind() const noexcept override;
+
+  /// Prints `gatedpaths::GatedBranch(skip=kZeroFill, open=true)`.
+  void pretty_print(std::ostream& stream) const override;
+
+  /// Moves as any module does, and forgets what the child returned before.
+  void to(torch::Device device, torch::Dtype dtype, bool non_blocking = false)
+      override;
+  /// \overload
+  void to(torch::Dtype dtype, bool non_blocking = false) override;
+  /// \overload
+  void to(torch::Device device, bool non_blocking = false) override;
+
+ protected:
+  GatedBranchBase(
+      std::shared_ptr<torch::nn::Module> module,
+      const GatedBranchOptions& branch_options);
+
+  /// Which samples the child runs on. Throws as `SampleGatedModule` says.
+  std::shared_ptr<const detail::SampleGates> begin_samples(
+      const torch::Tensor& open, const detail::InputSignature& signature);
+
+  /// The entry for such an input; null where no argument has a tensor.
+  std::shared_ptr<detail::OutputEntry> entry(
+      const detail::InputSignature& signature);
+
+  /// Throws where the child cannot take an input for what it is.
+  void check_input(const torch::Tensor& input) const;
+
+  /// Throws where the closed child changed its input in place.
+  void check_input_kept(int64_t before, int64_t after) const;
+
+  /// Remembers the child's output.
+  void remember(
+      const detail::FlatOutput& output,
+      detail::OutputEntry& entry,
+      int64_t batch) const;
+
+  /// Zeros in place of the child's output.
+  detail::FlatOutput zeros(
+      detail::OutputEntry* entry, int64_t batch, detail::Probe probe);
+
+  /// Gives the child's output on some samples the rows of the others: zeros.
+  /// Throws where it does not have one row for each sample that ran.
+  detail::FlatOutput put_back(
+      detail::FlatOutput output,
+      const detail::OutputEntry& entry,
+      const detail::SampleGates& gates) const;
+
+  /// Finds out how the sizes of an output of several tensors follow the batch:
+  /// that one of them equals the number of samples may be a coincidence.
+  void learn_sizes(
+      detail::OutputEntry& entry, int64_t samples, detail::Probe probe) const;
+
+  /// Replaces the module of a fresh copy by a deep copy, which it returns.
+  std::shared_ptr<torch::nn::Module> clone_branch(
+      const std::optional<torch::Device>& device);
+
+ private:
+  detail::ClosedBranch closed_branch() const;
+
+  std::shared_ptr<torch::nn::Module> module_;
+  detail::OutputMemory memory_;
+};
+
+}  // namespace gatedpaths

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/export.hpp>
+#include <gatedpaths/gates/gated_module.hpp>
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/cloneable.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/pimpl.h>
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <ostream>
+
+namespace gatedpaths {
+
+/// Options of `InputGate`.
+///
+/// Example: `InputGateOptions(/*channels=*/64).temperature(0.5).seed(7)`.
+class InputGateOptions {
+ public:
+  /// The channels of the features, and how many gates are decided on.
+  explicit InputGateOptions(int64_t channels, int64_t gates = 1)
+      : channels_(channels), gates_(gates) {}
+
+  /// The channels of the features.
+  int64_t channels() const noexcept { return channels_; }
+  /// How many gates are decided on.
+  int64_t gates() const noexcept { return gates_; }
+
+  /// The features between the two linear layers. Default: 16.
+  InputGateOptions& hidden(int64_t value) {
+    hidden_ = value;
+    return *this;
+  }
+  /// \overload
+  int64_t hidden() const noexcept { return hidden_; }
+
+  /// The temperature of the gradient in training, above 0: the higher, the
+  /// smoother. It does not change how often a gate opens. Default: 1.
+  InputGateOptions& temperature(double value) {
+    temperature_ = value;
+    return *this;
+  }
+  /// \overload
+  double temperature() const noexcept { return temperature_; }
+
+  /// A gate is open in eval where its probability is above this, in [0, 1].
+  /// Default: 0.5.
+  InputGateOptions& threshold(double value) {
+    threshold_ = value;
+    return *this;
+  }
+  /// \overload
+  double threshold() const noexcept { return threshold_; }
+
+  /// Seeds the noise of training forwards. Default: 0.
+  InputGateOptions& seed(uint64_t value) {
+    seed_ = value;
+    return *this;
+  }
+  /// \overload
+  uint64_t seed() const noexcept { return seed_; }
+
+ private:
+  int64_t channels_;
+  int64_t gates_;
+  int64_t hidden_ = 16;
+  double temperature_ = 1;
+  double threshold_ = 0.5;
+  uint64_t seed_ = 0;
+};
+
+namespace detail {
+
+/// `output` in the rows where `open`, zeros elsewhere. The gradient of
+/// `weight[n]` is the inner product of row n of the output, open or closed, and
+/// its gradient.
+GATEDPATHS_EXPORT at::Tensor weigh_rows(
+    const at::Tensor& output, const at::Tensor& open, const at::Tensor& weight);
+
+/// A module with gates for each sample.
+template <class Branch>
+concept SampleGatedBranch = requires(Branch& branch, const at::Tensor& x) {
+  { branch->forward(x, x) } -> std::convertible_to<at::Tensor>;
+};
+
+}  // namespace detail
+
+/// What an `InputGate` decided for one batch. Tensors are `[N]` for one gate,
+/// `[N, gates]` for several.
+struct GATEDPATHS_EXPORT GateDecision {
+  at::Tensor open;         ///< Bool: the gates, for `forward(x, open)`.
+  at::Tensor weight;       ///< Exactly 0 or 1; in training with a gradient.
+  at::Tensor probability;  ///< Of being open, in [0, 1].
+  bool training = false;   ///< Whether it was decided in training.
+
+  /// The decision on one gate of several.
+  ///
+  /// Throws: `c10::IndexError` where there is no such gate.
+  GateDecision gate(int64_t index) const;
+
+  /// Runs a `GatedBranch` as decided, for a decision on one gate.
+  ///
+  /// In training it runs on all samples, and the rows of closed ones are made
+  /// zeros: so each gate learns from what its branch would have given. In eval
+  /// it runs on the open samples only.
+  ///
+  /// Throws: `c10::ValueError` for a decision on several gates, or an output
+  /// without a row for each sample.
+  template <detail::SampleGatedBranch Branch>
+  at::Tensor run(Branch&& branch, const at::Tensor& input) const {
+    check_single();
+    if (!training) {
+      return branch->forward(input, open);
+    }
+    return detail::weigh_rows(branch->forward(input, all_open()), open, weight);
+  }
+
+ private:
+  void check_single() const;
+  at::Tensor all_open() const;
+};
+
+/// The module behind `InputGate`, which see.
+class GATEDPATHS_EXPORT InputGateImpl
+    : public torch::nn::Cloneable<InputGateImpl>,
+      public virtual detail::Restorable {
+ public:
+  /// Makes the layers as `torch::nn::Linear` does.
+  explicit InputGateImpl(InputGateOptions gate_options);
+
+  /// Checks the options and makes fresh layers, "reduce" and "decide".
+  void reset() override;
+
+  /// Decides for each sample of `features`, `[N, channels, ...]`.
+  GateDecision forward(const torch::Tensor& features);
+
+  /// Where the noise stands: `step` counts the training forwards.
+  const DrawState& draw_state() const noexcept { return draw_state_; }
+
+  /// Goes on from a saved state.
+  void set_draw_state(const DrawState& state) { draw_state_ = state; }
+
+  /// A deep copy with the same draws ahead; modes and `requires_grad` are kept.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<torch::Device>& device = std::nullopt) const override;
+
+  /// Prints `gatedpaths::InputGate(channels=64, gates=1, hidden=16,
+  /// temperature=1, threshold=0.5, seed=0)`.
+  void pretty_print(std::ostream& stream) const override;
+
+  /// The options that it was made with; temperature and threshold may be
+  /// changed later, as by a schedule.
+  InputGateOptions options;
+  torch::nn::Linear reduce = nullptr;  ///< From the channels to `hidden`.
+  torch::nn::Linear decide = nullptr;  ///< From `hidden` to the gates.
+
+ private:
+  struct KeptDraws;
+
+  std::unique_ptr<detail::KeptState> keep() override;
+  void check_options() const;
+  torch::Tensor logistic_noise(const torch::Tensor& logits);
+
+  DrawState draw_state_;
+};
+
+/// A small head that decides for each sample, from features of it, which gates
+/// are open: the features are averaged over all dims behind the channels, then
+/// linear, relu, linear give one logit a gate. After SkipNet (Wang et al., ECCV
+/// 2018) and ConvNet-AIG (Veit and Belongie, ECCV 2018).
+///
+/// Training: a gate is open where `logit + noise > 0`, with logistic noise, the
+/// difference of the two Gumbel noises of a choice between open and closed: so
+/// with probability `sigmoid(logit)`. `weight` is that 0 or 1, with the
+/// gradient of `sigmoid((logit + noise) / temperature)` (straight-through
+/// Gumbel softmax: Jang et al., ICLR 2017). The noise is a function of seed and
+/// step alone.
+///
+/// Eval: a gate is open where `sigmoid(logit) > threshold`. Nothing is drawn,
+/// and the branch does not run on closed samples.
+///
+/// Shape: features `[N, channels, ...]`; the decision `[N]`, or `[N, gates]`
+/// for more than one gate.
+///
+/// Throws, when made and in `forward`: `c10::ValueError` for sizes below 1, a
+/// temperature that is not above 0, a threshold outside of [0, 1]; in `forward`
+/// for features of other channels.
+///
+/// Example:
+/// ```
+/// gatedpaths::InputGate gate(gatedpaths::InputGateOptions(64).seed(7));
+/// const auto decision = gate->forward(x);        // [N, 64, H, W] -> [N]
+/// auto y = x + decision.run(branch, x);          // a GatedBranch
+/// auto loss = task + cost * decision.weight.mean();
+/// ```
+class InputGate : public torch::nn::ModuleHolder<InputGateImpl> {
+ public:
+  using torch::nn::ModuleHolder<InputGateImpl>::ModuleHolder;
+  /// The module's type.
+  using Impl = InputGateImpl;
+};
+
+}  // namespace gatedpaths

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/branches/any_branch.hpp>
+#include <gatedpaths/branches/detail/child.hpp>
+#include <gatedpaths/export.hpp>
+#include <gatedpaths/slots/slots.hpp>
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <type_traits>
+#include <utility>
+
+namespace gatedpaths {
+
+/// The module behind `SlotMap`, which see.
+class GATEDPATHS_EXPORT SlotMapImpl : public torch::nn::Module {
+ public:
+  /// Registers the module as "module".
+  SlotMapImpl(AnyBranch module, NonZero non_zero);
+
+  /// Applies the module to the value of each slot that holds one.
+  Slots forward(const Slots& slots);
+
+  /// A deep copy; modes and `requires_grad` are kept.
+  std::shared_ptr<torch::nn::Module> clone(
+      const std::optional<torch::Device>& device = std::nullopt) const override;
+
+  /// Prints `gatedpaths::SlotMap(non_zero=kRefuse)`.
+  void pretty_print(std::ostream& stream) const override;
+
+ private:
+  void clone_(
+      torch::nn::Module& other,
+      const std::optional<torch::Device>& device) override;
+
+  AnyBranch module_;
+  NonZero non_zero_;
+  bool tried_ = false;
+};
+
+/// Applies a module to the value of each slot: relu, pooling, dropout, whatever
+/// leaves zeros zero. As `Slots::map`, but whether it does is tried in the
+/// first forward only.
+///
+/// Training and eval: as the module.
+///
+/// Shape: slots of what the module takes; slots of what it returns.
+///
+/// Throws: `c10::ValueError` as `Slots::map`.
+///
+/// Example: `SlotMap pool(torch::nn::MaxPool2d(2)); pool->forward(slots);`
+class SlotMap : public torch::nn::ModuleHolder<SlotMapImpl> {
+ public:
+  /// The module's type.
+  using Impl = SlotMapImpl;
+
+  /// An empty holder.
+  SlotMap(std::nullptr_t) : ModuleHolder(nullptr) {}  // NOLINT
+
+  /// Holds an existing module.
+  SlotMap(std::shared_ptr<Impl> module)  // NOLINT
+      : ModuleHolder(std::move(module)) {}
+
+  /// Wraps a module of one tensor.
+  template <class M>
+    requires detail::is_module_like<M>
+  explicit SlotMap(M&& module, NonZero non_zero = NonZero::kRefuse)
+      : ModuleHolder(std::make_shared<Impl>(
+            AnyBranch(std::forward<M>(module)), non_zero)) {}
+};
+
+}  // namespace gatedpaths

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+#include "branch_list.hpp"
+
+#include <gatedpaths/branches/detail/clone_module.hpp>
+#include <gatedpaths/branches/detail/no_trace.hpp>
+
+#include <c10/core/WrapDimMinimal.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace gatedpaths::detail {
+namespace {
+
+std::string_view source_text(OutputSpec::Source source) {
+  switch (source) {
+    case OutputSpec::Source::kDeclared:
+      return "is declared to return";
+    case OutputSpec::Source::kProbed:
+      return "would return";
+    case OutputSpec::Source::kReturned:
+      break;
+  }
+  return "returned";
+}
+
+int64_t batch_of(const at::Tensor& input) {
+  return input.dim() == 0 ? -1 : input.size(0);
+}
+
+}  // namespace
+
+BranchList::BranchList(
+    std::string gate_kind,
+    std::vector<NamedBranch<>> branches,
+    OutputShape default_shape,
+    std::optional<int64_t> concat_dim)
+    : gate_kind_(std::move(gate_kind)),
+      branches_(std::move(branches)),
+      default_shape_(std::move(default_shape)),
+      concat_dim_(concat_dim),
+      memory_(branches_.size()) {
+  for (int64_t i = 0; i < size(); ++i) {
+    TORCH_CHECK_VALUE(
+        (*this)[i].branch,
+        gate_kind_,
+        ": expected a module for ",
+        branch_text(i, (*this)[i].name),
+        ", got an empty holder");
+  }
+}
+
+std::vector<std::string> BranchList::names() const {
+  std::vector<std::string> names;
+  names.reserve(branches_.size());
+  for (const auto& branch : branches_) {
+    names.push_back(branch.name);
+  }
+  return names;
+}
+
+int64_t BranchList::first_with_module_of(int64_t index) const {
+  const auto& module = (*this)[index].branch.ptr();
+  return std::find_if(
+             branches_.begin(),
+             branches_.end(),
+             [&](const auto& other) { return other.branch.ptr() == module; }) -
+         branches_.begin();
+}
+
+std::shared_ptr<OutputEntry> BranchList::entry(const at::Tensor& input) {
+  TORCH_CHECK_VALUE(
+      input.defined(),
+      gate_kind_,
+      "::forward: expected a tensor, got an undefined one");
+  return memory_.entry(InputSignature::of(input));
+}
+
+at::Tensor BranchList::run_open(
+    int64_t index, const at::Tensor& input, OutputEntry& entry) const {
+  at::Tensor output = run(index, input, entry);
+  remember(index, output, entry, batch_of(input));
+  return output;
+}
+
+at::Tensor BranchList::run_samples(
+    int64_t index, const at::Tensor& input, OutputEntry& entry) const {
+  at::Tensor output = run(index, input, entry);
+  if (output.defined()) {
+    // First, or the siblings' sizes would be blamed.
+    check_rows(gate_kind_, index, (*this)[index].name, output, input.size(0));
+  }
+  remember(index, output, entry, input.size(0));
+  return output;
+}
+
+at::Tensor BranchList::run_closed(
+    int64_t index,
+    const at::Tensor& input,
+    OutputEntry& entry,
+    bool track_statistics) const {
+  const NoTrace no_trace(
+      *(*this)[index].branch.ptr(), input.device(), track_statistics);
+  const auto version = [&] {
+    return input.is_inference() ? 0 : static_cast<int64_t>(input._version());
+  };
+  const int64_t before = version();
+  at::Tensor output = run_open(index, input, entry).detach();
+  check_input_kept(gate_kind_, index, (*this)[index].name, before, version());
+  return output;
+}
+
+const OutputSpec& BranchList::closed(
+    int64_t index,
+    OutputEntry& entry,
+    int64_t batch,
+    int64_t open_sibling) const {
+  ClosedBranch branch = closed_branch(index);
+  if (open_sibling >= 0) {
+    const auto& sibling = entry.specs[static_cast<size_t>(open_sibling)];
+    if (sibling && sibling->holds_for(batch)) {
+      branch.open_sibling = &*sibling;
+    }
+  }
+  const auto probe = [&](int64_t samples) {
+    const auto input = entry.input.zeros(samples < 0 ? batch : samples);
+    return FlatOutput{{(*this)[index].branch.forward(input)}, {}};
+  };
+  auto& known = entry.specs[static_cast<size_t>(index)];
+  if ((known && known->holds_for(batch)) ||
+      (branch.shape.is_like_open_sibling() && branch.open_sibling != nullptr)) {
+    return closed_spec(branch, entry, batch, probe);
+  }
+  check_device(
+      gate_kind_, index, branch.name, branch.module, entry.input.device);
+  const OutputSpec& spec = closed_spec(branch, entry, batch, probe);
+  try {
+    check_fits(index, spec, entry, batch);
+  } catch (...) {
+    known.reset();  // or the next forward would take it for checked
+    throw;
+  }
+  return spec;
+}
+
+int64_t BranchList::best_known(const OutputEntry& entry, int64_t batch) const {
+  for (int64_t i = 0; i < size(); ++i) {
+    const auto& spec = entry.specs[static_cast<size_t>(i)];
+    if (spec && spec->holds_for(batch)) {
+      return i;
+    }
+  }
+  for (int64_t i = 0; i < size(); ++i) {
+    if (shape_of(i).has_sizes()) {
+      return i;
+    }
+  }
+  return 0;
+}
+
+std::shared_ptr<BranchList> BranchList::clone(
+    const std::optional<at::Device>& device) const {
+  auto copy = std::make_shared<BranchList>(
+      gate_kind_, branches_, default_shape_, concat_dim_);
+  for (int64_t i = 0; i < size(); ++i) {
+    const int64_t first = first_with_module_of(i);
+    auto& branch = copy->branches_[static_cast<size_t>(i)].branch;
+    branch = branch.rebind(
+        first < i ? (*copy)[first].branch.ptr()
+                  : clone_module(*(*this)[i].branch.ptr(), device));
+  }
+  return copy;
+}
+
+const OutputShape& BranchList::shape_of(int64_t index) const {
+  const OutputShape& own = (*this)[index].output_shape;
+  const bool declared =
+      own.has_sizes() || own.is_like_open_sibling() || own.dtype();
+  return declared ? own : default_shape_;
+}
+
+ClosedBranch BranchList::closed_branch(int64_t index) const {
+  const NamedBranch<>& branch = (*this)[index];
+  return {
+      .gate_kind = gate_kind_,
+      .index = index,
+      .name = branch.name,
+      .module = *branch.branch.ptr(),
+      .shape = shape_of(index)};
+}
+
+at::Tensor BranchList::run(
+    int64_t index, const at::Tensor& input, const OutputEntry& entry) const {
+  const NamedBranch<>& branch = (*this)[index];
+  if (!entry.specs[static_cast<size_t>(index)]) {
+    check_device(
+        gate_kind_, index, branch.name, *branch.branch.ptr(), input.device());
+  }
+  return branch.branch.forward(input);
+}
+
+void BranchList::remember(
+    int64_t index,
+    const at::Tensor& output,
+    OutputEntry& entry,
+    int64_t batch) const {
+  TORCH_CHECK_VALUE(
+      output.defined(),
+      gate_kind_,
+      "::forward: expected ",
+      branch_text(index, (*this)[index].name),
+      " to return a tensor, got an undefined one");
+  auto& known = entry.specs[static_cast<size_t>(index)];
+  if (known && describes(*known, output, batch)) {
+    return;
+  }
+  OutputSpec spec = spec_of_returned({{output}, {}}, batch);
+  check_declared(closed_branch(index), entry.input, spec, batch);
+  check_fits(index, spec, entry, batch);
+  update_known(known, std::move(spec), batch);
+}
+
+// All that an entry holds fit each other, so one of them stands for all.
+void BranchList::check_fits(
+    int64_t index,
+    const OutputSpec& spec,
+    const OutputEntry& entry,
+    int64_t batch) const {
+  TORCH_CHECK_VALUE(
+      has_concat_dim(spec.tensors.front()),
+      gate_kind_,
+      "::forward: expected outputs with a dim=",
+      concat_dim_.value_or(0),
+      ", but ",
+      branch_text(index, (*this)[index].name),
+      " ",
+      source_text(spec.source),
+      " ",
+      spec.tensors.front().text(batch));
+  for (int64_t other = 0; other < size(); ++other) {
+    const auto& sibling = entry.specs[static_cast<size_t>(other)];
+    if (other == index || !sibling || !sibling->holds_for(batch)) {
+      continue;
+    }
+    const TensorSpec& a = spec.tensors.front();
+    const TensorSpec& b = sibling->tensors.front();
+    TORCH_CHECK_VALUE(
+        fit(a, b, batch),
+        gate_kind_,
+        "::forward: ",
+        branch_text(index, (*this)[index].name),
+        " ",
+        source_text(spec.source),
+        " ",
+        a.text(batch),
+        ", but ",
+        branch_text(other, (*this)[other].name),
+        " ",
+        source_text(sibling->source),
+        " ",
+        b.text(batch),
+        "; all dims ",
+        concat_dim_ ? c10::str("except dim=", *concat_dim_, " ") : "",
+        "must match");
+    TORCH_CHECK_VALUE(
+        a.device == b.device,
+        gate_kind_,
+        "::forward: ",
+        branch_text(index, (*this)[index].name),
+        " ",
+        source_text(spec.source),
+        " a tensor on ",
+        a.device,
+        ", but ",
+        branch_text(other, (*this)[other].name),
+        " one on ",
+        b.device);
+    return;
+  }
+}
+
+bool BranchList::has_concat_dim(const TensorSpec& spec) const {
+  const auto dims = static_cast<int64_t>(spec.sizes.size());
+  return !concat_dim_ || (-dims <= *concat_dim_ && *concat_dim_ < dims);
+}
+
+bool BranchList::fit(
+    const TensorSpec& a, const TensorSpec& b, int64_t batch) const {
+  if (a.sizes.size() != b.sizes.size()) {
+    return false;
+  }
+  const auto dims = static_cast<int64_t>(a.sizes.size());
+  const int64_t free_dim =
+      concat_dim_ ? c10::maybe_wrap_dim(*concat_dim_, dims) : -1;
+  for (int64_t d = 0; d < dims; ++d) {
+    const auto at = static_cast<size_t>(d);
+    if (d != free_dim && a.sizes[at].at(batch) != b.sizes[at].at(batch)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace gatedpaths::detail

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/branches/detail/output_memory.hpp>
+#include <gatedpaths/branches/named_branch.hpp>
+#include <gatedpaths/branches/output_shape.hpp>
+#include <gatedpaths/export.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gatedpaths::detail {
+
+/// The branches of one gate on one input: runs them, remembers what they
+/// return, and holds their shapes against each other.
+class BranchList {
+ public:
+  /// `concat_dim`: the dim along which outputs may differ; without it all must
+  /// have one shape.
+  BranchList(
+      std::string gate_kind,
+      std::vector<NamedBranch<>> branches,
+      OutputShape default_shape,
+      std::optional<int64_t> concat_dim);
+
+  int64_t size() const noexcept {
+    return static_cast<int64_t>(branches_.size());
+  }
+  const NamedBranch<>& operator[](int64_t index) const {
+    return branches_[static_cast<size_t>(index)];
+  }
+  std::vector<std::string> names() const;
+  const std::string& gate_kind() const noexcept { return gate_kind_; }
+
+  /// The first branch that has the same module; itself where none is before it.
+  int64_t first_with_module_of(int64_t index) const;
+
+  /// The entry for such an input.
+  std::shared_ptr<OutputEntry> entry(const at::Tensor& input);
+
+  /// Runs an open branch.
+  at::Tensor run_open(
+      int64_t index, const at::Tensor& input, OutputEntry& entry) const;
+
+  /// Runs a branch on some of the samples. Throws where it does not return one
+  /// row for each.
+  at::Tensor run_samples(
+      int64_t index, const at::Tensor& input, OutputEntry& entry) const;
+
+  /// Runs a closed branch without a trace; its output has no graph.
+  at::Tensor run_closed(
+      int64_t index,
+      const at::Tensor& input,
+      OutputEntry& entry,
+      bool track_statistics) const;
+
+  /// What a closed branch would return. `open_sibling`: an open branch of the
+  /// same forward, or -1.
+  const OutputSpec& closed(
+      int64_t index,
+      OutputEntry& entry,
+      int64_t batch,
+      int64_t open_sibling) const;
+
+  /// A branch whose output's shape is known, else one for which it is declared,
+  /// else the first.
+  int64_t best_known(const OutputEntry& entry, int64_t batch) const;
+
+  void clear_memory() noexcept { memory_.clear(); }
+
+  /// Deep copies; branches that share a module go on sharing its copy.
+  std::shared_ptr<BranchList> clone(
+      const std::optional<at::Device>& device) const;
+
+ private:
+  const OutputShape& shape_of(int64_t index) const;
+  ClosedBranch closed_branch(int64_t index) const;
+  at::Tensor run(
+      int64_t index, const at::Tensor& input, const OutputEntry& entry) const;
+  void remember(
+      int64_t index,
+      const at::Tensor& output,
+      OutputEntry& entry,
+      int64_t batch) const;
+  void check_fits(
+      int64_t index,
+      const OutputSpec& spec,
+      const OutputEntry& entry,
+      int64_t batch) const;
+  bool has_concat_dim(const TensorSpec& spec) const;
+  bool fit(const TensorSpec& a, const TensorSpec& b, int64_t batch) const;
+
+  std::string gate_kind_;
+  std::vector<NamedBranch<>> branches_;
+  OutputShape default_shape_;
+  std::optional<int64_t> concat_dim_;
+  OutputMemory memory_;
+};
+
+}  // namespace gatedpaths::detail

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/gates/branched_module.hpp>
+
+#include <gatedpaths/branches/detail/sample_gates.hpp>
+
+#include "../branches/branch_list.hpp"
+#include "closed_options.hpp"
+
+#include <c10/util/Exception.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <ostream>
+#include <utility>
+
+namespace gatedpaths {
+
+BranchedModule::BranchedModule(
+    Settings settings, std::vector<NamedBranch<>> branches)
+    : closed_value_(settings.closed_value),
+      track_statistics_(settings.track_statistics) {
+  detail::check_closed_options(
+      settings.gate_kind, settings.skip, closed_value_, track_statistics_);
+  branches_ = std::make_shared<detail::BranchList>(
+      settings.gate_kind,
+      std::move(branches),
+      std::move(settings.output_shape),
+      settings.concat_dim);
+  init_gates(
+      settings.gate_kind,
+      branches_->names(),
+      settings.min_open,
+      settings.max_open);
+  init_sample_gates(
+      settings.gate_kind, /*open_dims=*/2, settings.skip, settings.capacity);
+  for (int64_t i = 0; i < branches_->size(); ++i) {
+    if (branches_->first_with_module_of(i) == i) {
+      register_module((*branches_)[i].name, (*branches_)[i].branch.ptr());
+    }
+  }
+}
+
+const torch::nn::Module& BranchedModule::branch_module(int64_t index) const {
+  check_branch_index("branch_module", index);
+  return *(*branches_)[index].branch.ptr();
+}
+
+std::string_view BranchedModule::gate_kind() const noexcept {
+  return branches_->gate_kind();
+}
+
+void BranchedModule::to(
+    torch::Device device, torch::Dtype dtype, bool non_blocking) {
+  branches_->clear_memory();
+  Module::to(device, dtype, non_blocking);
+}
+
+void BranchedModule::to(torch::Dtype dtype, bool non_blocking) {
+  branches_->clear_memory();
+  Module::to(dtype, non_blocking);
+}
+
+void BranchedModule::to(torch::Device device, bool non_blocking) {
+  branches_->clear_memory();
+  Module::to(device, non_blocking);
+}
+
+const AnyBranch& BranchedModule::any_branch(int64_t index) const {
+  check_branch_index("branch", index);
+  return (*branches_)[index].branch;
+}
+
+detail::BranchOutputs BranchedModule::run_branches(
+    const torch::Tensor& input, const torch::Tensor& open_samples) {
+  if (open_samples.defined()) {
+    return run_samples(input, open_samples);
+  }
+  detail::BranchOutputs outputs;
+  outputs.entry = branches_->entry(input);
+  outputs.batch = input.dim() == 0 ? -1 : input.size(0);
+  begin_forward(is_training());  // an input that is refused costs no draw
+  const auto hold = [&](int64_t index, torch::Tensor value) {
+    outputs.positions.push_back(index);
+    outputs.values.push_back(std::move(value));
+  };
+  const auto open = open_branches();
+  if (skip() == Skip::kZeroFill) {
+    for (const int64_t index : open) {
+      hold(index, branches_->run_open(index, input, *outputs.entry));
+    }
+    return outputs;
+  }
+  const auto* next_open = open.begin();
+  for (int64_t index = 0; index < num_branches(); ++index) {
+    if (next_open != open.end() && *next_open == index) {
+      ++next_open;
+      hold(index, branches_->run_open(index, input, *outputs.entry));
+      continue;
+    }
+    auto value =
+        branches_->run_closed(index, input, *outputs.entry, track_statistics_);
+    if (closed_value_ == ClosedValue::kDetached) {
+      hold(index, std::move(value));
+    }
+  }
+  return outputs;
+}
+
+detail::BranchOutputs BranchedModule::run_samples(
+    const torch::Tensor& input, const torch::Tensor& open) {
+  detail::BranchOutputs outputs;
+  outputs.entry = branches_->entry(input);
+  outputs.gates = begin_forward_samples(input, open, is_training());
+  const auto& gates = *outputs.gates;
+  outputs.batch = gates.batch;
+  const auto inputs = detail::take_rows(input, gates.rows, gates.disjoint);
+  for (size_t i = 0; i < gates.ran.size(); ++i) {
+    const int64_t index = gates.ran[i];
+    outputs.positions.push_back(index);
+    outputs.values.push_back(
+        gates.is_partial()
+            ? branches_->run_samples(index, inputs[i], *outputs.entry)
+            : branches_->run_open(index, inputs[i], *outputs.entry));
+  }
+  return outputs;
+}
+
+void BranchedModule::clone_branches(
+    const std::optional<torch::Device>& device) {
+  branches_ = branches_->clone(device);
+  for (int64_t i = 0; i < branches_->size(); ++i) {
+    if (branches_->first_with_module_of(i) == i) {
+      replace_module((*branches_)[i].name, (*branches_)[i].branch.ptr());
+    }
+  }
+}
+
+void BranchedModule::print_gates(std::ostream& stream) const {
+  std::vector<std::string> open;
+  for (const int64_t index : open_branches()) {
+    open.push_back(branch_names()[static_cast<size_t>(index)]);
+  }
+  stream << fmt::format(
+      "skip={}, min_open={}, max_open={}, open=[{}]",
+      to_string(skip()),
+      min_open(),
+      max_open(),
+      fmt::join(open, ", "));
+  print_capacity(stream);
+}
+
+}  // namespace gatedpaths

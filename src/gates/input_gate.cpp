@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/gates/input_gate.hpp>
+
+#include <gatedpaths/branches/detail/clone_module.hpp>
+#include <gatedpaths/branches/detail/no_trace.hpp>
+
+#include "../random/counter_random.hpp"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/util/Exception.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ostream>
+#include <utility>
+#include <vector>
+
+namespace gatedpaths {
+namespace {
+
+at::Tensor zeros_where_closed(const at::Tensor& rows, const at::Tensor& open) {
+  std::vector<int64_t> sizes(static_cast<size_t>(rows.dim()), 1);
+  sizes.front() = rows.size(0);
+  // Not by a product: a NaN in a closed row must not come through.
+  return at::where(open.view(sizes), rows, at::zeros_like(rows));
+}
+
+class WeighRows : public torch::autograd::Function<WeighRows> {
+ public:
+  static at::Tensor forward(
+      torch::autograd::AutogradContext* context,
+      const at::Tensor& output,
+      const at::Tensor& open,
+      const at::Tensor& weight) {
+    context->save_for_backward({output, open});
+    context->saved_data["dtype"] = weight.scalar_type();
+    return zeros_where_closed(output, open);
+  }
+
+  static torch::autograd::variable_list backward(
+      torch::autograd::AutogradContext* context,
+      const torch::autograd::variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto& gradient = gradients.front();
+    const auto dtype =
+        static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
+    const auto products = gradient.to(dtype) * saved[0].to(dtype);
+    return {
+        zeros_where_closed(gradient, saved[1]),
+        at::Tensor(),
+        products.reshape({products.size(0), -1}).sum(1)};
+  }
+};
+
+}  // namespace
+
+namespace detail {
+
+at::Tensor weigh_rows(
+    const at::Tensor& output,
+    const at::Tensor& open,
+    const at::Tensor& weight) {
+  TORCH_CHECK_VALUE(
+      output.dim() > 0 && output.size(0) == open.size(0),
+      "GateDecision::run: expected an output with one row for each of the ",
+      open.size(0),
+      " samples, got ",
+      output.sizes());
+  return WeighRows::apply(output, open, weight);
+}
+
+}  // namespace detail
+
+GateDecision GateDecision::gate(int64_t index) const {
+  const int64_t gates = open.dim() == 1 ? 1 : open.size(1);
+  TORCH_CHECK_INDEX(
+      index >= 0 && index < gates,
+      "GateDecision::gate: expected a gate in [0, ",
+      gates,
+      "), got ",
+      index);
+  if (open.dim() == 1) {
+    return *this;
+  }
+  GateDecision one;
+  one.open = open.select(1, index);
+  one.weight = weight.select(1, index);
+  one.probability = probability.select(1, index);
+  one.training = training;
+  return one;
+}
+
+void GateDecision::check_single() const {
+  TORCH_CHECK_VALUE(
+      open.dim() == 1,
+      "GateDecision::run: expected a decision on one gate, got one of ",
+      open.sizes(),
+      "; take one by gate(index)");
+}
+
+at::Tensor GateDecision::all_open() const {
+  // On the CPU, where it costs no synchronisation.
+  return at::ones({open.size(0)}, at::kBool);
+}
+
+InputGateImpl::InputGateImpl(InputGateOptions gate_options)
+    : options(std::move(gate_options)) {
+  draw_state_.seed = options.seed();
+  InputGateImpl::reset();
+}
+
+void InputGateImpl::reset() {
+  check_options();
+  reduce = register_module(
+      "reduce", torch::nn::Linear(options.channels(), options.hidden()));
+  decide = register_module(
+      "decide", torch::nn::Linear(options.hidden(), options.gates()));
+}
+
+GateDecision InputGateImpl::forward(const torch::Tensor& features) {
+  check_options();
+  TORCH_CHECK_VALUE(
+      features.dim() >= 2 && features.size(1) == options.channels(),
+      "InputGate::forward: expected features of [N, ",
+      options.channels(),
+      ", ...], got ",
+      features.sizes());
+  const auto pooled =
+      features.dim() == 2 ? features : features.flatten(2).mean(2);
+  auto logits = decide->forward(reduce->forward(pooled).relu());
+  // Autocast's short dtypes are too coarse for probabilities.
+  logits = logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
+  logits = options.gates() == 1 ? logits.squeeze(1) : logits;
+
+  GateDecision decision;
+  decision.training = is_training();
+  decision.probability = logits.sigmoid();
+  if (!is_training()) {
+    decision.open = decision.probability > options.threshold();
+    decision.weight = decision.open.to(logits.scalar_type());
+    return decision;
+  }
+  const auto noisy = logits + logistic_noise(logits);
+  decision.open = noisy > 0;
+  const auto soft = at::sigmoid(noisy / options.temperature());
+  // The difference is exactly zero.
+  decision.weight =
+      decision.open.to(logits.scalar_type()) + (soft - soft.detach());
+  return decision;
+}
+
+std::shared_ptr<torch::nn::Module> InputGateImpl::clone(
+    const std::optional<torch::Device>& device) const {
+  const detail::RandomStreams streams(torch::kCPU);
+  auto copy = Cloneable::clone(device);
+  detail::copy_requires_grad(*this, *copy);
+  return copy;
+}
+
+void InputGateImpl::pretty_print(std::ostream& stream) const {
+  stream << fmt::format(
+      "gatedpaths::InputGate(channels={}, gates={}, hidden={}, "
+      "temperature={}, threshold={}, seed={})",
+      options.channels(),
+      options.gates(),
+      options.hidden(),
+      options.temperature(),
+      options.threshold(),
+      options.seed());
+}
+
+struct InputGateImpl::KeptDraws : detail::KeptState {
+  explicit KeptDraws(InputGateImpl& owner)
+      : gate(owner), state(owner.draw_state_) {}
+
+  ~KeptDraws() override { gate.draw_state_ = state; }
+
+  InputGateImpl& gate;
+  DrawState state;
+};
+
+std::unique_ptr<detail::KeptState> InputGateImpl::keep() {
+  return std::make_unique<KeptDraws>(*this);
+}
+
+void InputGateImpl::check_options() const {
+  const auto check_size = [](const char* name, int64_t size) {
+    TORCH_CHECK_VALUE(
+        size >= 1, "InputGate: expected ", name, " of at least 1, got ", size);
+  };
+  check_size("channels", options.channels());
+  check_size("gates", options.gates());
+  check_size("hidden", options.hidden());
+  TORCH_CHECK_VALUE(
+      options.temperature() > 0 && std::isfinite(options.temperature()),
+      "InputGate: expected a temperature above 0, got ",
+      options.temperature());
+  TORCH_CHECK_VALUE(
+      options.threshold() >= 0 && options.threshold() <= 1,
+      "InputGate: expected a threshold in [0, 1], got ",
+      options.threshold());
+}
+
+torch::Tensor InputGateImpl::logistic_noise(const torch::Tensor& logits) {
+  detail::CounterRandom random(draw_state_.seed, draw_state_.step, 0);
+  ++draw_state_.step;
+  // From pageable memory the copy would wait for the GPU.
+  const bool on_gpu = logits.is_cuda();
+  const auto noise = at::empty(
+      logits.sizes(),
+      at::TensorOptions().dtype(at::kDouble).pinned_memory(on_gpu));
+  auto* values = noise.mutable_data_ptr<double>();
+  for (int64_t i = 0; i < noise.numel(); ++i) {
+    const double u = std::max(random.uniform(), 0x1p-54);  // zero has no log
+    values[i] = std::log(u) - std::log1p(-u);
+  }
+  return noise.to(
+      logits.device(), logits.scalar_type(), /*non_blocking=*/on_gpu);
+}
+
+}  // namespace gatedpaths

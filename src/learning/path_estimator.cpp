@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/learning/path_estimator.hpp>
+
+#include <gatedpaths/exchange/checkpoint.hpp>
+#include <gatedpaths/gates/branch_weighting.hpp>
+#include <gatedpaths/gates/choice_block.hpp>
+#include <gatedpaths/gates/sample_gated_module.hpp>
+
+#include <ATen/ops/tensor.h>
+#include <c10/util/Exception.h>
+
+#include <fmt/format.h>
+
+#include <string_view>
+
+namespace gatedpaths {
+namespace {
+
+/// `, skip=kZeroFill`; nothing for gates that are not of this library.
+std::string skip_text(const GatedModule& gate) {
+  const auto* known = dynamic_cast<const SampleGatedModule*>(&gate);
+  return known != nullptr ? fmt::format(", skip={}", to_string(known->skip()))
+                          : std::string();
+}
+
+c10::IValue read_value(
+    torch::serialize::InputArchive& archive,
+    std::string_view estimator,
+    const std::string& key) {
+  c10::IValue value;
+  TORCH_CHECK_VALUE(
+      archive.try_read(key, value),
+      fmt::format(
+          "{}::load: expected an archive with '{}', got one without",
+          estimator,
+          key));
+  return value;
+}
+
+}  // namespace
+
+PathEstimator::PathEstimator(
+    std::string name, PathLogits logits, PathSpace space, uint64_t seed)
+    : name_(std::move(name)),
+      logits_(std::move(logits)),
+      space_(std::move(space)),
+      state_{seed, 0} {
+  TORCH_CHECK_VALUE(
+      !logits_.is_empty(),
+      fmt::format("{}: expected logits, got an empty holder", name_));
+  TORCH_CHECK_VALUE(
+      logits_->layout() == *space_.layout(),
+      fmt::format(
+          "{}: expected logits of the space with the hash {:016x}, got logits "
+          "of {:016x}",
+          name_,
+          space_.hash(),
+          logits_->layout().hash()));
+}
+
+PathEstimator::~PathEstimator() { disarm(); }
+
+Path PathEstimator::apply() {
+  disarm();
+  Draw drawn = draw(logits_->values(), state_.step);
+  space_.apply(drawn.path);
+  for (const auto& [gate, branch] : drawn.beside) {
+    space_.gate(gate).set_open({branch});
+  }
+  for (auto& [gate, weighting] : drawn.weightings) {
+    ChoiceBlockBase* block = blocks_[static_cast<size_t>(gate)];
+    block->set_weighting(weighting);
+    armed_.push_back({block, std::move(weighting)});
+  }
+  ++state_.step;
+  applied_ = true;
+  return std::move(drawn.path);
+}
+
+Path PathEstimator::apply_plain() {
+  disarm();
+  Path path = logits_->sample(state_.seed, state_.step);
+  space_.apply(path);
+  ++state_.step;
+  return path;
+}
+
+torch::Tensor PathEstimator::objective(const torch::Tensor& loss) {
+  TORCH_CHECK_VALUE(
+      loss.defined() && loss.numel() == 1,
+      fmt::format(
+          "{}::objective: expected a loss of one element, got {}",
+          name_,
+          loss.defined() ? fmt::format("{}", loss.numel()) : "none"));
+  return loss;
+}
+
+void PathEstimator::finish_step() { disarm(); }
+
+void PathEstimator::disarm() noexcept {
+  for (const Armed& armed : armed_) {
+    // Another estimator may have armed the block since.
+    if (armed.block->weighting() == armed.weighting) {
+      armed.block->set_weighting(nullptr);
+    }
+  }
+  armed_.clear();
+  applied_ = false;
+}
+
+void PathEstimator::find_blocks() {
+  for (int64_t i = 0; i < space_.num_gates(); ++i) {
+    GatedModule& gate = space_.gate(i);
+    auto* block = dynamic_cast<ChoiceBlockBase*>(&gate);
+    TORCH_CHECK_VALUE(
+        block != nullptr && logits_->one_of(i),
+        fmt::format(
+            "{}: expected ChoiceBlocks with 1 open branch, got gate '{}', a "
+            "{} with {} to {} of {} branches open{}: its closed branches have "
+            "no output to take a gradient from; choose ReinforceEstimator, or "
+            "a ChoiceBlock with a branch that stands for closed (as "
+            "torch::nn::Identity)",
+            name_,
+            space_.gate_name(i),
+            gate.gate_kind(),
+            gate.min_open(),
+            gate.max_open(),
+            gate.num_branches(),
+            skip_text(gate)));
+    TORCH_CHECK_VALUE(
+        block->options.closed_value() == ClosedValue::kZeros,
+        fmt::format(
+            "{}: expected closed_value=kZeros, got kDetached for gate '{}', "
+            "where the closed branches' outputs are part of the sum; choose "
+            "ReinforceEstimator, or closed_value=kZeros",
+            name_,
+            space_.gate_name(i)));
+    blocks_.push_back(block);
+  }
+}
+
+torch::Tensor PathEstimator::beside_logits(
+    int64_t gate, const std::vector<double>& values) const {
+  const torch::Tensor& logits = logits_->logits(gate);
+  return at::tensor(values, at::kDouble)
+      .to(logits.device(), logits.scalar_type());
+}
+
+void PathEstimator::save(torch::serialize::OutputArchive& archive) const {
+  check_between_steps();
+  archive.write("estimator", c10::IValue(name_));
+  archive.write("space", c10::IValue(fmt::format("{:016x}", space_.hash())));
+  archive.write("seed", c10::IValue(static_cast<int64_t>(state_.seed)));
+  archive.write("step", c10::IValue(static_cast<int64_t>(state_.step)));
+  for (const auto& [key, value] : numbers()) {
+    archive.write(key, c10::IValue(value));
+  }
+  torch::serialize::OutputArchive logits(archive.compilation_unit());
+  logits_->save(logits);
+  archive.write("logits", logits);
+}
+
+void PathEstimator::check_origin(
+    torch::serialize::InputArchive& archive) const {
+  const std::string estimator =
+      read_value(archive, name_, "estimator").toStringRef();
+  TORCH_CHECK_VALUE(
+      estimator == name_,
+      fmt::format(
+          "{}::load: expected the state of a {}, got that of a {}",
+          name_,
+          name_,
+          estimator));
+  const std::string hash = fmt::format("{:016x}", space_.hash());
+  const std::string saved = read_value(archive, name_, "space").toStringRef();
+  TORCH_CHECK_VALUE(
+      saved == hash,
+      fmt::format(
+          "{}::load: expected the state for the space with the hash {}, got "
+          "one for {}",
+          name_,
+          hash,
+          saved));
+}
+
+void PathEstimator::load(torch::serialize::InputArchive& archive) {
+  check_origin(archive);
+  const auto read = [&](const std::string& key) {
+    return read_value(archive, name_, key);
+  };
+  const SamplerState state{
+      static_cast<uint64_t>(read("seed").toInt()),
+      static_cast<uint64_t>(read("step").toInt())};
+  Numbers saved = numbers();
+  for (auto& [key, value] : saved) {
+    value = read(key).toDouble();
+  }
+  torch::serialize::InputArchive logits;
+  TORCH_CHECK_VALUE(
+      archive.try_read("logits", logits),
+      fmt::format(
+          "{}::load: expected an archive with 'logits', got one without",
+          name_));
+  check_numbers(saved);
+  load_checked(*logits_, logits);
+  set_numbers(saved);
+  state_ = state;
+  disarm();
+}
+
+}  // namespace gatedpaths

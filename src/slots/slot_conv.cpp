@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/slots/slot_conv.hpp>
+
+#include <gatedpaths/branches/detail/clone_module.hpp>
+#include <gatedpaths/branches/detail/no_trace.hpp>
+
+#include "slot_layer.hpp"
+
+#include <ATen/ops/cat.h>
+#include <c10/util/Exception.h>
+#include <c10/util/SmallVector.h>
+#include <torch/nn/functional/conv.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <numeric>
+#include <ostream>
+#include <utility>
+#include <variant>
+
+namespace gatedpaths {
+namespace {
+
+template <size_t D>
+constexpr const char* kLayer = D == 1 ? "SlotConv1d" : "SlotConv2d";
+
+int64_t total_channels(const std::vector<int64_t>& channels) {
+  return std::accumulate(channels.begin(), channels.end(), int64_t{0});
+}
+
+// Whether one convolution of all values together is faster than a sum of one
+// each: a convolution has costs of its own in both directions, but joining
+// copies the values. Where the two cross, on a CPU (bench_several_open).
+bool joining_pays(c10::ArrayRef<at::Tensor> values) {
+  constexpr int64_t kMostJoined = int64_t{1} << 20;
+  int64_t elements = 0;
+  for (const at::Tensor& value : values) {
+    elements += value.numel();
+  }
+  return values.size() > 1 && elements <= kMostJoined;
+}
+
+template <size_t D>
+void check_dense_options(const torch::nn::ConvOptions<D>& dense) {
+  TORCH_CHECK_VALUE(
+      dense.groups() == 1,
+      kLayer<D>,
+      ": expected groups of 1, since groups cut across slots, got ",
+      dense.groups());
+  TORCH_CHECK_VALUE(
+      std::holds_alternative<torch::enumtype::kZeros>(dense.padding_mode()),
+      kLayer<D>,
+      ": expected padding_mode kZeros, got ",
+      torch::enumtype::get_enum_name(dense.padding_mode()));
+}
+
+}  // namespace
+
+template <size_t D>
+SlotConvImpl<D>::SlotConvImpl(SlotConvOptions<D> layer_options)
+    : options(std::move(layer_options)) {
+  SlotConvImpl::reset();
+}
+
+template <size_t D>
+void SlotConvImpl<D>::reset() {
+  detail::check_slot_sizes(kLayer<D>, "slot_channels", options.slot_channels());
+  check_dense_options(options.dense());
+  TORCH_CHECK_VALUE(
+      total_channels(options.slot_channels()) == options.dense().in_channels(),
+      kLayer<D>,
+      ": expected slot_channels that add up to the dense layer's ",
+      options.dense().in_channels(),
+      " in_channels, got ",
+      c10::IntArrayRef(options.slot_channels()),
+      ", which add up to ",
+      total_channels(options.slot_channels()));
+  // The dense layer's own initialisation: the same seed gives the same numbers.
+  const detail::DenseConv<D> dense(options.dense());
+  const auto parts = dense->weight.detach().split_with_sizes(
+      c10::IntArrayRef(options.slot_channels()), 1);
+  weights.clear();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    weights.push_back(this->register_parameter(
+        fmt::format("weight_{}", i), parts[i].clone()));
+  }
+  const bool has_bias = options.dense().bias();
+  bias = this->register_parameter(
+      "bias",
+      has_bias ? dense->bias.detach().clone() : torch::Tensor(),
+      has_bias);
+}
+
+template <size_t D>
+torch::Tensor SlotConvImpl<D>::convolve(
+    const torch::Tensor& input,
+    const torch::Tensor& weight,
+    const torch::Tensor& with_bias) const {
+  namespace functional = torch::nn::functional::detail;
+  const auto& dense = options.dense();
+  if constexpr (D == 1) {
+    return functional::conv1d(
+        input,
+        weight,
+        with_bias,
+        dense.stride(),
+        dense.padding(),
+        dense.dilation(),
+        /*groups=*/1);
+  } else {
+    return functional::conv2d(
+        input,
+        weight,
+        with_bias,
+        dense.stride(),
+        dense.padding(),
+        dense.dilation(),
+        /*groups=*/1);
+  }
+}
+
+template <size_t D>
+torch::Tensor SlotConvImpl<D>::forward(const Slots& slots) {
+  detail::check_slots(kLayer<D>, slots, options.slot_channels(), /*dim=*/1);
+  const auto positions = slots.positions();
+  const auto values = slots.values();
+  options.coast() ? use_all() : use(positions);
+  if (values.empty()) {
+    return forward_nothing(slots);
+  }
+  const auto weight = [&](size_t i) {
+    return weights[static_cast<size_t>(positions[i])];
+  };
+  if (slots.is_partial()) {
+    const auto product = [&](size_t i, const torch::Tensor& with_bias) {
+      return convolve(values[i], weight(i), with_bias);
+    };
+    const auto output = detail::sum_partial(slots, product, bias, /*dim=*/1);
+    return options.coast() ? detail::let_coast(output, weights) : output;
+  }
+  torch::Tensor output;
+  if (joining_pays(values)) {
+    c10::SmallVector<torch::Tensor, 8> open_weights;
+    for (size_t i = 0; i < values.size(); ++i) {
+      open_weights.push_back(weight(i));
+    }
+    output = convolve(at::cat(values, 1), at::cat(open_weights, 1), bias);
+  } else {
+    output = convolve(values[0], weight(0), bias);
+    for (size_t i = 1; i < values.size(); ++i) {
+      output = output + convolve(values[i], weight(i), {});
+    }
+  }
+  return options.coast() ? detail::let_coast(output, weights) : output;
+}
+
+template <size_t D>
+torch::Tensor SlotConvImpl<D>::forward_nothing(const Slots& slots) {
+  const auto zeros = slots.empty_value(0, -1);
+  detail::check_slot(
+      kLayer<D>,
+      zeros,
+      slots.dim(),
+      /*slot=*/0,
+      options.slot_channels().front(),
+      /*dim=*/1);
+  if (options.coast()) {
+    return detail::let_coast(convolve(zeros, weights.front(), bias), weights);
+  }
+  // Detached, or autocast would keep a weight without a graph in its cache.
+  const auto none =
+      convolve(zeros.narrow(0, 0, 0), weights.front().detach(), {});
+  auto sizes = none.sizes().vec();
+  sizes.front() = zeros.size(0);
+  return detail::bias_alone(bias, sizes, none.options(), /*dim=*/1);
+}
+
+template <size_t D>
+detail::DenseConv<D> SlotConvImpl<D>::to_dense() const {
+  const torch::NoGradGuard no_grad;
+  // A fresh layer draws its weights; nobody asked for that.
+  const detail::RandomStreams streams(torch::kCPU);
+  detail::DenseConv<D> dense(options.dense());
+  dense->to(weights.front().device(), weights.front().scalar_type());
+  dense->weight.copy_(torch::cat(weights, 1));
+  dense->weight.set_requires_grad(detail::any_requires_grad(weights));
+  if (bias.defined()) {
+    dense->bias.copy_(bias);
+    dense->bias.set_requires_grad(bias.requires_grad());
+  }
+  dense->train(this->is_training());
+  return dense;
+}
+
+template <size_t D>
+std::shared_ptr<torch::nn::Module> SlotConvImpl<D>::clone(
+    const std::optional<torch::Device>& device) const {
+  const detail::RandomStreams streams(torch::kCPU);
+  auto copy = torch::nn::Cloneable<SlotConvImpl<D>>::clone(device);
+  detail::copy_requires_grad(*this, *copy);
+  return copy;
+}
+
+template <size_t D>
+int64_t SlotConvImpl<D>::num_slots() const noexcept {
+  return static_cast<int64_t>(weights.size());
+}
+
+template <size_t D>
+std::vector<at::Tensor> SlotConvImpl<D>::slot_parameters(int64_t index) const {
+  detail::check_slot_index(kLayer<D>, index, num_slots());
+  return {weights[static_cast<size_t>(index)]};
+}
+
+template <size_t D>
+std::vector<SlotSplit> SlotConvImpl<D>::slot_splits() const {
+  return {detail::split_of("weight", options.slot_channels(), 1)};
+}
+
+template <size_t D>
+void SlotConvImpl<D>::pretty_print(std::ostream& stream) const {
+  stream << fmt::format(
+      "gatedpaths::{}(slot_channels=[{}], coast={}, dense=",
+      kLayer<D>,
+      fmt::join(options.slot_channels(), ", "),
+      options.coast());
+  // A fresh layer draws its weights; nobody asked for that.
+  const detail::RandomStreams streams(torch::kCPU);
+  detail::DenseConv<D>(options.dense())->pretty_print(stream);
+  stream << ")";
+}
+
+template <size_t D>
+SlotConv<D> SlotConv<D>::from_dense(
+    const detail::DenseConv<D>& dense, std::vector<int64_t> slot_channels) {
+  const torch::NoGradGuard no_grad;
+  // A fresh layer draws its weights; nobody asked for that.
+  const detail::RandomStreams streams(torch::kCPU);
+  const torch::nn::ConvOptions<D> dense_options(
+      torch::nn::ConvOptions<D>(
+          dense->options.in_channels(),
+          dense->options.out_channels(),
+          dense->options.kernel_size())
+          .stride(dense->options.stride())
+          .padding(dense->options.padding())
+          .dilation(dense->options.dilation())
+          .groups(dense->options.groups())
+          .bias(dense->options.bias())
+          .padding_mode(dense->options.padding_mode()));
+  SlotConv layer(SlotConvOptions<D>(std::move(slot_channels), dense_options));
+  layer->to(dense->weight.device(), dense->weight.scalar_type());
+  const auto parts = dense->weight.split_with_sizes(
+      c10::IntArrayRef(layer->options.slot_channels()), 1);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    layer->weights[i].copy_(parts[i]);
+    layer->weights[i].set_requires_grad(dense->weight.requires_grad());
+  }
+  if (layer->bias.defined()) {
+    layer->bias.copy_(dense->bias);
+    layer->bias.set_requires_grad(dense->bias.requires_grad());
+  }
+  layer->train(dense->is_training());
+  return layer;
+}
+
+template class SlotConvImpl<1>;
+template class SlotConvImpl<2>;
+template class SlotConv<1>;
+template class SlotConv<2>;
+
+}  // namespace gatedpaths

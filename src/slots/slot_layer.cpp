@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#include "slot_layer.hpp"
+
+#include <gatedpaths/branches/detail/sample_gates.hpp>
+
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/WrapDimMinimal.h>
+#include <c10/util/Exception.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace gatedpaths::detail {
+
+void check_slot_sizes(
+    std::string_view layer,
+    std::string_view option,
+    const std::vector<int64_t>& sizes) {
+  TORCH_CHECK_VALUE(
+      !sizes.empty(),
+      layer,
+      ": expected ",
+      option,
+      " of at least one slot, got []");
+  TORCH_CHECK_VALUE(
+      std::all_of(sizes.begin(), sizes.end(), [](auto s) { return s >= 1; }),
+      layer,
+      ": expected ",
+      option,
+      " of at least 1 each, got ",
+      c10::IntArrayRef(sizes));
+}
+
+void check_slot_index(std::string_view layer, int64_t index, int64_t slots) {
+  TORCH_CHECK_INDEX(
+      index >= 0 && index < slots,
+      layer,
+      "::slot_parameters: expected a slot in [0, ",
+      slots,
+      "), got ",
+      index);
+}
+
+void check_slots(
+    std::string_view layer,
+    const Slots& slots,
+    const std::vector<int64_t>& sizes,
+    int64_t dim) {
+  TORCH_CHECK_VALUE(
+      slots.num_slots() == static_cast<int64_t>(sizes.size()),
+      layer,
+      "::forward: expected Slots of ",
+      sizes.size(),
+      " slots, got ",
+      slots.num_slots());
+  const auto positions = slots.positions();
+  for (size_t i = 0; i < positions.size(); ++i) {
+    check_slot(
+        layer,
+        slots.values()[i],
+        slots.dim(),
+        positions[i],
+        sizes[static_cast<size_t>(positions[i])],
+        dim);
+  }
+}
+
+void check_slot(
+    std::string_view layer,
+    const at::Tensor& value,
+    int64_t slots_dim,
+    int64_t slot,
+    int64_t size,
+    int64_t dim) {
+  const int64_t dims = value.dim();
+  const int64_t wanted = dim < 0 ? dims + dim : dim;
+  TORCH_CHECK_VALUE(
+      wanted >= 0 && wanted < dims &&
+          c10::maybe_wrap_dim(slots_dim, dims) == wanted,
+      layer,
+      "::forward: expected slots that are concatenated along dim ",
+      dim,
+      ", got slots of ",
+      value.sizes(),
+      " along dim ",
+      slots_dim,
+      dim < 0 ? "; flatten() them first" : "");
+  TORCH_CHECK_VALUE(
+      value.size(wanted) == size,
+      layer,
+      "::forward: expected slot ",
+      slot,
+      " to have ",
+      size,
+      " along dim ",
+      wanted,
+      ", got ",
+      value.sizes());
+}
+
+SlotSplit split_of(
+    std::string dense_name, std::vector<int64_t> sizes, int64_t dim) {
+  SlotSplit split;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    split.slot_names.push_back(fmt::format("{}_{}", dense_name, i));
+  }
+  split.dense_name = std::move(dense_name);
+  split.sizes = std::move(sizes);
+  split.dim = dim;
+  return split;
+}
+
+at::Tensor bias_alone(
+    const at::Tensor& bias,
+    c10::IntArrayRef sizes,
+    const at::TensorOptions& options,
+    int64_t dim) {
+  if (!bias.defined()) {
+    return at::zeros(sizes, options);
+  }
+  const auto dims = static_cast<int64_t>(sizes.size());
+  std::vector<int64_t> shape(sizes.size(), 1);
+  shape[static_cast<size_t>(c10::maybe_wrap_dim(dim, dims))] = -1;
+  return bias.view(shape).expand(sizes).to(options.dtype()).contiguous();
+}
+
+at::Tensor sum_partial(
+    const Slots& slots,
+    c10::function_ref<at::Tensor(size_t i, const at::Tensor& bias)> product,
+    const at::Tensor& bias,
+    int64_t dim) {
+  std::vector<at::Tensor> products;
+  std::vector<at::Tensor> rows;
+  bool has_bias = !bias.defined();
+  for (size_t i = 0; i < slots.values().size(); ++i) {
+    rows.push_back(slots.samples(slots.positions()[i]));
+    const bool is_whole = !rows.back().defined();
+    products.push_back(product(i, is_whole && !has_bias ? bias : at::Tensor()));
+    has_bias = has_bias || is_whole;
+  }
+  auto sum = put_rows(products, rows, slots.batch_size(), /*disjoint=*/false);
+  if (has_bias) {
+    return sum;
+  }
+  std::vector<int64_t> shape(static_cast<size_t>(sum.dim()), 1);
+  shape[static_cast<size_t>(c10::maybe_wrap_dim(dim, sum.dim()))] = -1;
+  // Under autocast the products are of another dtype than the bias.
+  return sum + bias.view(shape).to(sum.scalar_type());
+}
+
+bool any_requires_grad(const std::vector<at::Tensor>& parts) {
+  return std::any_of(parts.begin(), parts.end(), [](const at::Tensor& part) {
+    return part.requires_grad();
+  });
+}
+
+at::Tensor let_coast(
+    const at::Tensor& output, const std::vector<at::Tensor>& weights) {
+  if (output.requires_grad()) {
+    output.register_hook([weights](const at::Tensor& /*gradient*/) {
+      for (const at::Tensor& weight : weights) {
+        if (weight.requires_grad() && !weight.grad().defined()) {
+          weight.mutable_grad() = at::zeros_like(weight);
+        }
+      }
+    });
+  }
+  return output;
+}
+
+}  // namespace gatedpaths::detail

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/slots/slot_linear.hpp>
+
+#include <gatedpaths/branches/detail/clone_module.hpp>
+#include <gatedpaths/branches/detail/input_signature.hpp>
+#include <gatedpaths/branches/detail/no_trace.hpp>
+
+#include "slot_layer.hpp"
+
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <numeric>
+#include <ostream>
+#include <utility>
+
+namespace gatedpaths {
+namespace {
+
+int64_t total(const std::vector<int64_t>& sizes) {
+  return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+}
+
+torch::nn::Linear dense_like(const SlotLinearOptions& options) {
+  return torch::nn::Linear(
+      torch::nn::LinearOptions(
+          total(options.slot_features()), options.out_features())
+          .bias(options.bias()));
+}
+
+}  // namespace
+
+SlotLinearImpl::SlotLinearImpl(SlotLinearOptions layer_options)
+    : options(std::move(layer_options)) {
+  SlotLinearImpl::reset();
+}
+
+void SlotLinearImpl::reset() {
+  detail::check_slot_sizes(
+      "SlotLinear", "slot_features", options.slot_features());
+  TORCH_CHECK_VALUE(
+      options.out_features() >= 1,
+      "SlotLinear: expected out_features of at least 1, got ",
+      options.out_features());
+  weights.clear();
+  for (size_t i = 0; i < options.slot_features().size(); ++i) {
+    weights.push_back(register_parameter(
+        fmt::format("weight_{}", i),
+        torch::empty({options.out_features(), options.slot_features()[i]})));
+  }
+  bias = register_parameter(
+      "bias",
+      options.bias() ? torch::empty(options.out_features()) : torch::Tensor(),
+      options.bias());
+  reset_parameters();
+}
+
+void SlotLinearImpl::reset_parameters() {
+  const torch::NoGradGuard no_grad;
+  // The dense layer's own initialisation: the same seed gives the same numbers.
+  const auto dense = dense_like(options);
+  const auto parts = dense->weight.split_with_sizes(
+      c10::IntArrayRef(options.slot_features()), 1);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    weights[i].copy_(parts[i]);
+  }
+  if (bias.defined()) {
+    bias.copy_(dense->bias);
+  }
+}
+
+torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
+  check_slots(slots);
+  const auto positions = slots.positions();
+  const auto values = slots.values();
+  options.coast() ? use_all() : use(positions);
+  if (values.empty()) {
+    return forward_nothing(slots);
+  }
+  const auto weight = [&](size_t i) {
+    return weights[static_cast<size_t>(positions[i])];
+  };
+  if (slots.is_partial()) {
+    const auto product = [&](size_t i, const torch::Tensor& with_bias) {
+      return at::linear(values[i], weight(i), with_bias);
+    };
+    const auto output = detail::sum_partial(slots, product, bias, /*dim=*/-1);
+    return options.coast() ? detail::let_coast(output, weights) : output;
+  }
+  torch::Tensor output = at::linear(values[0], weight(0), bias);
+  for (size_t i = 1; i < values.size(); ++i) {
+    // One product that adds to what is there, where the shapes allow it.
+    output = values[i].dim() == 2 ? at::addmm(output, values[i], weight(i).t())
+                                  : output + at::linear(values[i], weight(i));
+  }
+  return options.coast() ? detail::let_coast(output, weights) : output;
+}
+
+torch::Tensor SlotLinearImpl::forward_nothing(const Slots& slots) {
+  const auto zeros = slots.empty_value(0, -1);
+  detail::check_slot(
+      "SlotLinear",
+      zeros,
+      slots.dim(),
+      /*slot=*/0,
+      options.slot_features().front(),
+      /*dim=*/-1);
+  if (options.coast()) {
+    return detail::let_coast(at::linear(zeros, weights.front(), bias), weights);
+  }
+  auto sizes = zeros.sizes().vec();
+  sizes.back() = options.out_features();
+  // Autocast leaves double alone.
+  const auto own = weights.front().scalar_type();
+  const auto autocast = detail::autocast_dtype(zeros.device().type());
+  return detail::bias_alone(
+      bias,
+      sizes,
+      weights.front().options().dtype(
+          own == at::kDouble ? own : autocast.value_or(own)),
+      /*dim=*/-1);
+}
+
+torch::nn::Linear SlotLinearImpl::to_dense() const {
+  const torch::NoGradGuard no_grad;
+  // A fresh layer draws its weights; nobody asked for that.
+  const detail::RandomStreams streams(torch::kCPU);
+  auto dense = dense_like(options);
+  dense->to(weights.front().device(), weights.front().scalar_type());
+  dense->weight.copy_(torch::cat(weights, 1));
+  dense->weight.set_requires_grad(detail::any_requires_grad(weights));
+  if (bias.defined()) {
+    dense->bias.copy_(bias);
+    dense->bias.set_requires_grad(bias.requires_grad());
+  }
+  dense->train(is_training());
+  return dense;
+}
+
+std::shared_ptr<torch::nn::Module> SlotLinearImpl::clone(
+    const std::optional<torch::Device>& device) const {
+  const detail::RandomStreams streams(torch::kCPU);
+  auto copy = Cloneable::clone(device);
+  detail::copy_requires_grad(*this, *copy);
+  return copy;
+}
+
+int64_t SlotLinearImpl::num_slots() const noexcept {
+  return static_cast<int64_t>(weights.size());
+}
+
+std::vector<at::Tensor> SlotLinearImpl::slot_parameters(int64_t index) const {
+  detail::check_slot_index("SlotLinear", index, num_slots());
+  return {weights[static_cast<size_t>(index)]};
+}
+
+std::vector<SlotSplit> SlotLinearImpl::slot_splits() const {
+  return {detail::split_of("weight", options.slot_features(), 1)};
+}
+
+void SlotLinearImpl::pretty_print(std::ostream& stream) const {
+  stream << fmt::format(
+      "gatedpaths::SlotLinear(slot_features=[{}], out_features={}, bias={}, "
+      "coast={})",
+      fmt::join(options.slot_features(), ", "),
+      options.out_features(),
+      options.bias(),
+      options.coast());
+}
+
+void SlotLinearImpl::check_slots(const Slots& slots) const {
+  detail::check_slots("SlotLinear", slots, options.slot_features(), /*dim=*/-1);
+}
+
+SlotLinear SlotLinear::from_dense(
+    const torch::nn::Linear& dense, std::vector<int64_t> slot_features) {
+  TORCH_CHECK_VALUE(
+      total(slot_features) == dense->options.in_features(),
+      "SlotLinear::from_dense: expected slot_features that add up to the dense "
+      "layer's ",
+      dense->options.in_features(),
+      " in_features, got ",
+      c10::IntArrayRef(slot_features),
+      ", which add up to ",
+      total(slot_features));
+  const torch::NoGradGuard no_grad;
+  // A fresh layer draws its weights; nobody asked for that.
+  const detail::RandomStreams streams(torch::kCPU);
+  SlotLinear layer(
+      SlotLinearOptions(std::move(slot_features), dense->options.out_features())
+          .bias(dense->options.bias()));
+  layer->to(dense->weight.device(), dense->weight.scalar_type());
+  const auto parts = dense->weight.split_with_sizes(
+      c10::IntArrayRef(layer->options.slot_features()), 1);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    layer->weights[i].copy_(parts[i]);
+    layer->weights[i].set_requires_grad(dense->weight.requires_grad());
+  }
+  if (layer->bias.defined()) {
+    layer->bias.copy_(dense->bias);
+    layer->bias.set_requires_grad(dense->bias.requires_grad());
+  }
+  layer->train(dense->is_training());
+  return layer;
+}
+
+}  // namespace gatedpaths
