@@ -112,7 +112,7 @@ class PathSteps : public Steps {
   void update() override { steps_.step(); }
 
  private:
-  gp::PathOptimizer steps_;
+  gp::OpenOptimizer steps_;
 };
 
 /// Both have to move the same weights, to the same bits.
@@ -127,7 +127,7 @@ void check(std::int64_t branches) {
   for (const auto& parameter : library.block()->named_parameters()) {
     TORCH_CHECK(
         parameter.value().equal(expected[parameter.key()]),
-        "path_optimizer: expected '",
+        "open_optimizer: expected '",
         parameter.key(),
         "' as the optimizer's own step leaves it");
     const bool open =
@@ -135,7 +135,7 @@ void check(std::int64_t branches) {
         std::stoll(parameter.key().substr(0, parameter.key().find('.')));
     TORCH_CHECK(
         parameter.value().grad().defined() == open,
-        "path_optimizer: expected a gradient for the open branch alone, '",
+        "open_optimizer: expected a gradient for the open branch alone, '",
         parameter.key(),
         open ? "' has none" : "' has one");
   }
@@ -170,7 +170,7 @@ std::vector<bench::Group> make_groups(const bench::Settings& settings) {
   };
   for (const auto branches : sizes) {
     group.rows.push_back(make_row<HandSteps>("hand", branches));
-    group.rows.push_back(make_row<PathSteps>("path_optimizer", branches));
+    group.rows.push_back(make_row<PathSteps>("open_optimizer", branches));
   }
   return {group};
 }

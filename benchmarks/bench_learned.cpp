@@ -169,7 +169,7 @@ class Learned : public Work {
   gp::PathSpace space_;
   gp::PathLogits logits_;
   torch::optim::SGD weights_sgd_;
-  gp::PathOptimizer weights_;
+  gp::OpenOptimizer weights_;
   torch::optim::SGD logits_sgd_;
   std::unique_ptr<gp::PathEstimator> estimator_;
 };

@@ -30,7 +30,7 @@ gp::ChoiceBlock<> operators() {
   return gp::ChoiceBlock(
       {{"linear", nn::Linear(kWidth, kWidth)},
        {"relu", nn::Sequential(nn::Linear(kWidth, kWidth), nn::ReLU())},
-       {"skip", nn::Identity()}});
+       {"identity", nn::Identity()}});
 }
 //! [block]
 

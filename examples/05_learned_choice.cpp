@@ -42,7 +42,7 @@ int main() {
       gp::ChoiceBlock(
           {{"linear", nn::Linear(kWidth, kWidth)},
            {"relu", nn::Sequential(nn::Linear(kWidth, kWidth), nn::ReLU())},
-           {"skip", nn::Identity()}}),
+           {"identity", nn::Identity()}}),
       nn::Linear(kWidth, 1));
   //! [train]
   gp::PathSpace space(net);

@@ -170,7 +170,7 @@ class SlotTraining : public Training {
 
   gp::PathSpace space_;
   std::vector<gp::Path> paths_;
-  gp::PathOptimizer steps_;
+  gp::OpenOptimizer steps_;
 };
 
 }  // namespace

@@ -60,7 +60,7 @@ TrainingRun::TrainingRun(const Options& options, Dataset data)
           torch::optim::SGDOptions(options.lr)
               .momentum(options.momentum)
               .weight_decay(options.weight_decay)),
-      path_optimizer_(net_.ptr(), space_, optimizer_),
+      open_optimizer_(net_.ptr(), space_, optimizer_),
       loss_sum_(torch::zeros(
           {},
           torch::TensorOptions(torch::kFloat64)
@@ -75,14 +75,14 @@ void TrainingRun::step() {
       batch_range(position_.batch, data_.train.size(), options_.batch_size);
   const auto batch = make_batch(data_.train, order_.slice(0, begin, end));
 
-  path_optimizer_.apply(sampler_.next());
+  open_optimizer_.apply(sampler_.next());
   static_cast<torch::optim::SGDOptions&>(optimizer_.param_groups()[0].options())
       .lr(lr());
-  path_optimizer_.zero_grad();
+  open_optimizer_.zero_grad();
   auto loss = torch::nn::functional::cross_entropy(
       net_->forward(batch.images), batch.labels);
   loss.backward();
-  path_optimizer_.step();
+  open_optimizer_.step();
 
   loss_sum_ += loss.detach();
   ++position_.batch;

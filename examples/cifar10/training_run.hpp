@@ -71,7 +71,7 @@ class TrainingRun {
   gatedpaths::PathSpace space_;
   gatedpaths::UniformSampler sampler_;
   torch::optim::SGD optimizer_;
-  gatedpaths::PathOptimizer path_optimizer_;
+  gatedpaths::OpenOptimizer open_optimizer_;
   Position position_;
   torch::Tensor order_;     // of the present epoch
   torch::Tensor loss_sum_;  // double; on the device, so that no step waits

@@ -17,10 +17,10 @@
 #include <gatedpaths/gates/choice_block.hpp>
 #include <gatedpaths/gates/closed_branch_options.hpp>
 #include <gatedpaths/gates/concat_gate.hpp>
+#include <gatedpaths/gates/gate_head.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
 #include <gatedpaths/gates/gated_branch_base.hpp>
 #include <gatedpaths/gates/gated_module.hpp>
-#include <gatedpaths/gates/input_gate.hpp>
 #include <gatedpaths/gates/sample_capacity.hpp>
 #include <gatedpaths/gates/sample_gated_module.hpp>
 #include <gatedpaths/gates/skip.hpp>
@@ -49,7 +49,7 @@
 #include <gatedpaths/slots/slot_map.hpp>
 #include <gatedpaths/slots/slots.hpp>
 #include <gatedpaths/training/check_trainable.hpp>
-#include <gatedpaths/training/path_optimizer.hpp>
+#include <gatedpaths/training/open_optimizer.hpp>
 #include <gatedpaths/training/recalibrate_batch_norm.hpp>
 #include <gatedpaths/training/schedule.hpp>
 #include <gatedpaths/version.hpp>

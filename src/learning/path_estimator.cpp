@@ -79,7 +79,7 @@ Path PathEstimator::apply() {
 
 Path PathEstimator::apply_plain() {
   disarm();
-  Path path = logits_->sample(state_.seed, state_.step);
+  Path path = logits_->draw(state_.seed, state_.step);
   space_.apply(path);
   ++state_.step;
   return path;

@@ -184,7 +184,7 @@ Path PathLogitsImpl::most_probable() const {
   });
 }
 
-Path PathLogitsImpl::sample(uint64_t seed, uint64_t step) const {
+Path PathLogitsImpl::draw(uint64_t seed, uint64_t step) const {
   const auto values = this->values();
   return layout_->make_path([&](int64_t gate, std::vector<int64_t>& open) {
     const auto& of_gate = values[static_cast<size_t>(gate)];

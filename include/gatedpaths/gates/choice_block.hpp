@@ -189,7 +189,7 @@ class ChoiceBlockImpl : public ChoiceBlockBase {
 /// Example:
 /// ```
 /// gatedpaths::ChoiceBlock block(
-///     {{"conv3x3", conv3()}, {"conv5x5", conv5()}, {"skip", Identity()}});
+///     {{"conv3x3", conv3()}, {"conv5x5", conv5()}, {"identity", Identity()}});
 /// block->select("conv5x5");
 /// auto y = block->forward(x);  // only conv5x5 runs
 /// ```

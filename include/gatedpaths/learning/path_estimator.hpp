@@ -43,7 +43,7 @@ namespace gatedpaths {
 /// the applied path runs as it is.
 ///
 /// The backward also gives the network's parameters their gradients: clear them
-/// before the next step of the weights. With a `PathOptimizer`, hand it the
+/// before the next step of the weights. With a `OpenOptimizer`, hand it the
 /// path, `steps.apply(estimator.apply())`, and after a forward of a mixture
 /// call `steps.remember()`. What follows a block must not change its output in
 /// place between forward and backward; LibTorch throws then.
@@ -85,7 +85,7 @@ class GATEDPATHS_EXPORT PathEstimator {
   /// Throws: `c10::Error` for logits that are not finite.
   Path apply();
 
-  /// Draws a path by the logits' probabilities (`PathLogits::sample`) and
+  /// Draws a path by the logits' probabilities (`PathLogits::draw`) and
   /// applies it; forwards are then as without an estimator. Goes one step on.
   ///
   /// Throws: as `apply`.

@@ -75,7 +75,7 @@ class GATEDPATHS_EXPORT PathLogitsImpl : public torch::nn::Module {
   /// stream that is a function of (seed, step, g) alone (Philox4x32-10); a gate
   /// with one open branch by the largest of logit plus Gumbel noise (Gumbel,
   /// 1954). Reads the logits, as `values` does.
-  Path sample(uint64_t seed, uint64_t step) const;
+  Path draw(uint64_t seed, uint64_t step) const;
 
   /// The logits as numbers on the host, by gate and branch. Waits for the
   /// device once, for all gates.

@@ -26,7 +26,7 @@ struct SlotSplit {
 /// The interface of every layer that takes `Slots`: it has parameters for each
 /// slot, and touches only those of the slots that hold a value.
 ///
-/// `PathOptimizer` asks it which slots were used; `slots_from_dense` and
+/// `OpenOptimizer` asks it which slots were used; `slots_from_dense` and
 /// `slots_to_dense` ask it how a dense checkpoint is cut.
 class GATEDPATHS_EXPORT SlotConsumer : public virtual detail::Restorable {
  public:

@@ -2,7 +2,7 @@
 #include <gatedpaths/depth/layer_drop.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
 #include <gatedpaths/paths/path_space.hpp>
-#include <gatedpaths/training/path_optimizer.hpp>
+#include <gatedpaths/training/open_optimizer.hpp>
 
 #include <torch/nn/cloneable.h>
 #include <torch/nn/modules/container/any.h>
@@ -35,7 +35,7 @@ using gatedpaths::GatedModule;
 using gatedpaths::LayerDrop;
 using gatedpaths::LayerDropImpl;
 using gatedpaths::LayerDropOptions;
-using gatedpaths::PathOptimizer;
+using gatedpaths::OpenOptimizer;
 using gatedpaths::PathSpace;
 using gatedpaths::Skip;
 using gatedpaths::test::all_bit_equal;
@@ -355,14 +355,14 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "LayerDrop: PathOptimizer leaves dropped layers alone",
+    "LayerDrop: OpenOptimizer leaves dropped layers alone",
     "[layer_drop][backward]") {
   const auto layers = stack_of_linear(3);
   LayerDrop stack(LayerDropOptions(0.5).min_layers(1).seed(7), layers);
   torch::optim::SGD sgd(
       stack->parameters(),
       torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(0.1));
-  PathOptimizer steps(stack.ptr(), PathSpace(stack), sgd);
+  OpenOptimizer steps(stack.ptr(), PathSpace(stack), sgd);
   const auto x = torch::ones({2, 3}, torch::kDouble);
   for (int i = 0; i < 20; ++i) {
     steps.zero_grad();

@@ -3,7 +3,7 @@
 #include <gatedpaths/exchange/checkpoint.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
 #include <gatedpaths/paths/path_space.hpp>
-#include <gatedpaths/training/path_optimizer.hpp>
+#include <gatedpaths/training/open_optimizer.hpp>
 
 #include <torch/nn/cloneable.h>
 #include <torch/nn/modules/container/any.h>
@@ -38,7 +38,7 @@ using gatedpaths::GatedBranch;
 using gatedpaths::GatedBranchOptions;
 using gatedpaths::GatedModule;
 using gatedpaths::load_checked;
-using gatedpaths::PathOptimizer;
+using gatedpaths::OpenOptimizer;
 using gatedpaths::PathSpace;
 using gatedpaths::Skip;
 using gatedpaths::StochasticDepth;
@@ -787,7 +787,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "StochasticDepth: PathOptimizer leaves dropped branches alone",
+    "StochasticDepth: OpenOptimizer leaves dropped branches alone",
     "[stochastic_depth][backward]") {
   torch::manual_seed(1);
   StochasticDepth first(
@@ -799,7 +799,7 @@ TEST_CASE(
   torch::optim::SGD sgd(
       net->parameters(),
       torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(0.1));
-  PathOptimizer steps(net.ptr(), space, sgd);
+  OpenOptimizer steps(net.ptr(), space, sgd);
   const auto x = torch::randn({4, 3});
   int dropped = 0;
   for (int i = 0; i < 40; ++i) {

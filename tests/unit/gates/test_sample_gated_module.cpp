@@ -5,7 +5,7 @@
 #include <gatedpaths/gates/concat_gate.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
 #include <gatedpaths/paths/path_space.hpp>
-#include <gatedpaths/training/path_optimizer.hpp>
+#include <gatedpaths/training/open_optimizer.hpp>
 
 #include <cmath>
 #include <cstdint>
@@ -33,7 +33,7 @@ using gatedpaths::ConcatGateOptions;
 using gatedpaths::GatedBranch;
 using gatedpaths::GatedBranchOptions;
 using gatedpaths::NamedBranch;
-using gatedpaths::PathOptimizer;
+using gatedpaths::OpenOptimizer;
 using gatedpaths::PathSpace;
 using gatedpaths::Reduction;
 using gatedpaths::Skip;
@@ -430,7 +430,7 @@ TEST_CASE(
   torch::optim::SGD sgd(
       net->parameters(),
       torch::optim::SGDOptions(0.1).momentum(0.9).weight_decay(0.1));
-  PathOptimizer steps(net, space, sgd);
+  OpenOptimizer steps(net, space, sgd);
   net->inner->select(1);
   net->outer->select("idle");
   const auto x = torch::randn({3, 4});

@@ -8,7 +8,7 @@
 #include <gatedpaths/learning/mixture_estimator.hpp>
 #include <gatedpaths/learning/reinforce_estimator.hpp>
 #include <gatedpaths/learning/two_path_estimator.hpp>
-#include <gatedpaths/training/path_optimizer.hpp>
+#include <gatedpaths/training/open_optimizer.hpp>
 
 #include <iomanip>
 #include <limits>
@@ -164,7 +164,7 @@ TEST_CASE(
   estimator->apply();
   const Path path = estimator->apply_plain();
   CHECK(space.current() == path);
-  CHECK(path == logits->sample(3, 2));
+  CHECK(path == logits->draw(3, 2));
   CHECK(is_plain());
   {
     const auto another = estimator_of(name, logits, space);
@@ -251,7 +251,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "PathEstimator: PathOptimizer steps what ran",
+    "PathEstimator: OpenOptimizer steps what ran",
     "[path_estimator][backward]") {
   const auto name = any_estimator();
   CAPTURE(name);
@@ -261,7 +261,7 @@ TEST_CASE(
   const auto estimator = estimator_of(name, logits, space);
   torch::optim::SGD sgd(
       net->parameters(), torch::optim::SGDOptions(0.1).momentum(0.9));
-  gatedpaths::PathOptimizer steps(net, space, sgd);
+  gatedpaths::OpenOptimizer steps(net, space, sgd);
   for (int step = 0; step < 4; ++step) {
     steps.apply(estimator->apply());
     net->square_loss().backward();

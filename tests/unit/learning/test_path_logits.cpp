@@ -156,7 +156,7 @@ TEST_CASE(
   }
   const auto likely = logits->layout().parse("outer=a;free=u");
   CHECK(logits->log_probability(likely).item<double>() == 0);
-  CHECK(logits->sample(1, 2) == likely);
+  CHECK(logits->draw(1, 2) == likely);
   CHECK(logits->most_probable() == likely);
   const auto unlikely =
       logits->log_probability(logits->layout().parse("outer=c;free=v"));
@@ -178,7 +178,7 @@ TEST_CASE(
   std::vector<int64_t> counts(paths.size());
   for (uint64_t step = 0; step < 8000; ++step) {
     const auto found =
-        std::find(paths.begin(), paths.end(), logits->sample(7, step));
+        std::find(paths.begin(), paths.end(), logits->draw(7, step));
     ++counts[static_cast<size_t>(found - paths.begin())];
   }
   CHECK(deviations(counts, probabilities) < 4);
@@ -192,11 +192,11 @@ TEST_CASE(
   torch::manual_seed(9);
   const auto expected = torch::rand({1});
   torch::manual_seed(9);
-  const Path fifth = logits->sample(3, 5);
+  const Path fifth = logits->draw(3, 5);
   for (uint64_t step = 0; step < 20; ++step) {
-    logits->sample(3, step);
+    logits->draw(3, step);
   }
-  CHECK(logits->sample(3, 5) == fifth);
+  CHECK(logits->draw(3, 5) == fifth);
   CHECK(bit_equal(torch::rand({1}), expected));  // no global generator
 }
 
@@ -335,7 +335,7 @@ TEST_CASE("PathLogits: errors say what is wrong", "[path_logits][error]") {
   const torch::NoGradGuard no_grad;
   logits->logits(1).select(0, 1).fill_(std::numeric_limits<float>::infinity());
   CHECK(
-      message_of<c10::Error>([&] { logits->sample(1, 1); }) ==
+      message_of<c10::Error>([&] { logits->draw(1, 1); }) ==
       "PathLogits: expected finite logits, got inf for branch 1 ('y') of gate "
       "'outer.b.inner'");
 }

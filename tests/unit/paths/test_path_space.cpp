@@ -307,7 +307,7 @@ TEST_CASE(
   gatedpaths::ChoiceBlock outer(
       {{"inner", inner},
        {"seq", torch::nn::Sequential(adds(8), drop)},
-       {"skip", torch::nn::Identity()}});
+       {"identity", torch::nn::Identity()}});
   gatedpaths::ConcatGate net(
       gatedpaths::ConcatGateOptions(1).min_open(1).max_open(2),
       {{"a", outer}, {"b", adds(16)}});
@@ -328,7 +328,7 @@ TEST_CASE(
   CHECK(outputs.at(".=a;a=inner;a.inner=y") == Pair{2, 0});
   CHECK(outputs.at(".=a;a=seq;a.seq.1=branch") == Pair{12, 0});
   CHECK(outputs.at(".=a;a=seq;a.seq.1=") == Pair{0, 0});
-  CHECK(outputs.at(".=a;a=skip") == Pair{0, 0});
+  CHECK(outputs.at(".=a;a=identity") == Pair{0, 0});
   CHECK(outputs.at(".=b") == Pair{0, 16});
   CHECK(outputs.at(".=a+b;a=inner;a.inner=y") == Pair{2, 16});
 }

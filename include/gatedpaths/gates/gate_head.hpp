@@ -17,13 +17,13 @@
 
 namespace gatedpaths {
 
-/// Options of `InputGate`.
+/// Options of `GateHead`.
 ///
-/// Example: `InputGateOptions(/*channels=*/64).temperature(0.5).seed(7)`.
-class InputGateOptions {
+/// Example: `GateHeadOptions(/*channels=*/64).temperature(0.5).seed(7)`.
+class GateHeadOptions {
  public:
   /// The channels of the features, and how many gates are decided on.
-  explicit InputGateOptions(int64_t channels, int64_t gates = 1)
+  explicit GateHeadOptions(int64_t channels, int64_t gates = 1)
       : channels_(channels), gates_(gates) {}
 
   /// The channels of the features.
@@ -32,7 +32,7 @@ class InputGateOptions {
   int64_t gates() const noexcept { return gates_; }
 
   /// The features between the two linear layers. Default: 16.
-  InputGateOptions& hidden(int64_t value) {
+  GateHeadOptions& hidden(int64_t value) {
     hidden_ = value;
     return *this;
   }
@@ -41,7 +41,7 @@ class InputGateOptions {
 
   /// The temperature of the gradient in training, above 0: the higher, the
   /// smoother. It does not change how often a gate opens. Default: 1.
-  InputGateOptions& temperature(double value) {
+  GateHeadOptions& temperature(double value) {
     temperature_ = value;
     return *this;
   }
@@ -50,7 +50,7 @@ class InputGateOptions {
 
   /// A gate is open in eval where its probability is above this, in [0, 1].
   /// Default: 0.5.
-  InputGateOptions& threshold(double value) {
+  GateHeadOptions& threshold(double value) {
     threshold_ = value;
     return *this;
   }
@@ -58,7 +58,7 @@ class InputGateOptions {
   double threshold() const noexcept { return threshold_; }
 
   /// Seeds the noise of training forwards. Default: 0.
-  InputGateOptions& seed(uint64_t value) {
+  GateHeadOptions& seed(uint64_t value) {
     seed_ = value;
     return *this;
   }
@@ -90,7 +90,7 @@ concept SampleGatedBranch = requires(Branch& branch, const at::Tensor& x) {
 
 }  // namespace detail
 
-/// What an `InputGate` decided for one batch. Tensors are `[N]` for one gate,
+/// What an `GateHead` decided for one batch. Tensors are `[N]` for one gate,
 /// `[N, gates]` for several.
 struct GATEDPATHS_EXPORT GateDecision {
   at::Tensor open;         ///< Bool: the gates, for `forward(x, open)`.
@@ -125,13 +125,13 @@ struct GATEDPATHS_EXPORT GateDecision {
   at::Tensor all_open() const;
 };
 
-/// The module behind `InputGate`, which see.
-class GATEDPATHS_EXPORT InputGateImpl
-    : public torch::nn::Cloneable<InputGateImpl>,
+/// The module behind `GateHead`, which see.
+class GATEDPATHS_EXPORT GateHeadImpl
+    : public torch::nn::Cloneable<GateHeadImpl>,
       public virtual detail::Restorable {
  public:
   /// Makes the layers as `torch::nn::Linear` does.
-  explicit InputGateImpl(InputGateOptions gate_options);
+  explicit GateHeadImpl(GateHeadOptions gate_options);
 
   /// Checks the options and makes fresh layers, "reduce" and "decide".
   void reset() override;
@@ -149,13 +149,13 @@ class GATEDPATHS_EXPORT InputGateImpl
   std::shared_ptr<torch::nn::Module> clone(
       const std::optional<torch::Device>& device = std::nullopt) const override;
 
-  /// Prints `gatedpaths::InputGate(channels=64, gates=1, hidden=16,
+  /// Prints `gatedpaths::GateHead(channels=64, gates=1, hidden=16,
   /// temperature=1, threshold=0.5, seed=0)`.
   void pretty_print(std::ostream& stream) const override;
 
   /// The options that it was made with; temperature and threshold may be
   /// changed later, as by a schedule.
-  InputGateOptions options;
+  GateHeadOptions options;
   torch::nn::Linear reduce = nullptr;  ///< From the channels to `hidden`.
   torch::nn::Linear decide = nullptr;  ///< From `hidden` to the gates.
 
@@ -193,16 +193,16 @@ class GATEDPATHS_EXPORT InputGateImpl
 ///
 /// Example:
 /// ```
-/// gatedpaths::InputGate gate(gatedpaths::InputGateOptions(64).seed(7));
+/// gatedpaths::GateHead gate(gatedpaths::GateHeadOptions(64).seed(7));
 /// const auto decision = gate->forward(x);        // [N, 64, H, W] -> [N]
 /// auto y = x + decision.run(branch, x);          // a GatedBranch
 /// auto loss = task + cost * decision.weight.mean();
 /// ```
-class InputGate : public torch::nn::ModuleHolder<InputGateImpl> {
+class GateHead : public torch::nn::ModuleHolder<GateHeadImpl> {
  public:
-  using torch::nn::ModuleHolder<InputGateImpl>::ModuleHolder;
+  using torch::nn::ModuleHolder<GateHeadImpl>::ModuleHolder;
   /// The module's type.
-  using Impl = InputGateImpl;
+  using Impl = GateHeadImpl;
 };
 
 }  // namespace gatedpaths

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/gates/input_gate.hpp>
+#include <gatedpaths/gates/gate_head.hpp>
 
 #include <gatedpaths/gates/gated_branch.hpp>
 #include "src/random/counter_random.hpp"
@@ -25,9 +25,9 @@ using gatedpaths::DrawState;
 using gatedpaths::GatedBranch;
 using gatedpaths::GatedBranchOptions;
 using gatedpaths::GateDecision;
-using gatedpaths::InputGate;
-using gatedpaths::InputGateImpl;
-using gatedpaths::InputGateOptions;
+using gatedpaths::GateHead;
+using gatedpaths::GateHeadImpl;
+using gatedpaths::GateHeadOptions;
 using gatedpaths::Skip;
 using gatedpaths::detail::CounterRandom;
 using gatedpaths::test::all_bit_equal;
@@ -47,14 +47,14 @@ namespace {
 
 using Set = std::vector<int64_t>;
 
-InputGate input_gate(const InputGateOptions& options) {
+GateHead gate_head(const GateHeadOptions& options) {
   torch::manual_seed(41);
-  return InputGate(options);
+  return GateHead(options);
 }
 
 // A gate whose logit is `logit` for every input.
-InputGate constant_gate(double logit, InputGateOptions options) {
-  InputGate gate(options);
+GateHead constant_gate(double logit, GateHeadOptions options) {
+  GateHead gate(options);
   const torch::NoGradGuard no_grad;
   gate->decide->weight.zero_();
   gate->decide->bias.fill_(logit);
@@ -73,10 +73,10 @@ GateDecision training_decision(const std::vector<int64_t>& open) {
 }  // namespace
 
 TEST_CASE(
-    "InputGate: decides for each sample and gate", "[input_gate][forward]") {
+    "GateHead: decides for each sample and gate", "[gate_head][forward]") {
   const bool training = GENERATE(true, false);
-  auto one = input_gate(InputGateOptions(3));
-  auto four = input_gate(InputGateOptions(3, 4).hidden(5));
+  auto one = gate_head(GateHeadOptions(3));
+  auto four = gate_head(GateHeadOptions(3, 4).hidden(5));
   one->train(training);
   four->train(training);
   CHECK(four->reduce->weight.sizes() == torch::IntArrayRef({5, 3}));
@@ -106,9 +106,9 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "InputGate: in eval a threshold decides and nothing is drawn",
-    "[input_gate][random]") {
-  auto gate = input_gate(InputGateOptions(3).threshold(0.45));
+    "GateHead: in eval a threshold decides and nothing is drawn",
+    "[gate_head][random]") {
+  auto gate = gate_head(GateHeadOptions(3).threshold(0.45));
   gate->eval();
   const auto x = torch::randn({50, 3});
   const auto stream = random_stream();
@@ -117,19 +117,19 @@ TEST_CASE(
   CHECK(bit_equal(gate->forward(x).open, decision.open));
   CHECK(gate->draw_state() == DrawState{0, 0});
   CHECK(bit_equal(random_stream(), stream));
-  auto never = constant_gate(5, InputGateOptions(3).threshold(1));
+  auto never = constant_gate(5, GateHeadOptions(3).threshold(1));
   never->eval();
   CHECK(all_zero(never->forward(x).open));
 }
 
 TEST_CASE(
-    "InputGate: in training a gate opens with its probability",
-    "[input_gate][random]") {
+    "GateHead: in training a gate opens with its probability",
+    "[gate_head][random]") {
   constexpr int64_t kDraws = 20000;
   const double logit = GENERATE(-2.0, 0.0, 0.7);
   const double temperature = GENERATE(0.3, 3.0);
-  auto gate = constant_gate(
-      logit, InputGateOptions(1).temperature(temperature).seed(5));
+  auto gate =
+      constant_gate(logit, GateHeadOptions(1).temperature(temperature).seed(5));
   const auto stream = random_stream();
   const auto decision = gate->forward(torch::ones({kDraws, 1}));
   CHECK(bit_equal(random_stream(), stream));
@@ -140,11 +140,11 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "InputGate: the gradient of a weight is that of the soft gate",
-    "[input_gate][backward]") {
+    "GateHead: the gradient of a weight is that of the soft gate",
+    "[gate_head][backward]") {
   constexpr double kTemperature = 0.8;
   auto gate =
-      input_gate(InputGateOptions(3, 2).temperature(kTemperature).seed(6));
+      gate_head(GateHeadOptions(3, 2).temperature(kTemperature).seed(6));
   gate->to(torch::kDouble);
   const auto x = torch::randn({4, 3, 2}, torch::kDouble).requires_grad_();
   const auto noise = torch::empty({4, 2}, torch::kDouble);
@@ -169,8 +169,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "InputGate: noise is a function of seed and step", "[input_gate][random]") {
-  auto gate = input_gate(InputGateOptions(3).seed(8));
+    "GateHead: noise is a function of seed and step", "[gate_head][random]") {
+  auto gate = gate_head(GateHeadOptions(3).seed(8));
   const auto x = torch::randn({40, 3});
   gate->forward(x);
   const auto state = gate->draw_state();
@@ -185,7 +185,7 @@ TEST_CASE(
 
 TEST_CASE(
     "GateDecision: in training all samples run and closed rows are zeros",
-    "[input_gate][forward][backward]") {
+    "[gate_head][forward][backward]") {
   Linear linear(3, 2);
   linear->to(torch::kDouble);
   GatedBranch branch(linear);
@@ -215,10 +215,10 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "GateDecision: in eval only open samples run", "[input_gate][forward]") {
+    "GateDecision: in eval only open samples run", "[gate_head][forward]") {
   FunctionChild child([](const torch::Tensor& input) { return input * 2; });
   GatedBranch branch(child);
-  auto gate = input_gate(InputGateOptions(3));
+  auto gate = gate_head(GateHeadOptions(3));
   gate->eval();
   const auto x = torch::randn({30, 3});
   const auto decision = gate->forward(x);
@@ -235,7 +235,7 @@ TEST_CASE(
 
 TEST_CASE(
     "GateDecision: a NaN of a closed sample stays out of the result",
-    "[input_gate][forward]") {
+    "[gate_head][forward]") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   GatedBranch branch(torch::nn::Identity{});
   const auto x = torch::tensor({{nan}, {1.0}}).requires_grad_();
@@ -245,8 +245,8 @@ TEST_CASE(
   CHECK(all_zero(x.grad()[0]));
 }
 
-TEST_CASE("InputGate: trains end to end", "[input_gate][backward]") {
-  auto gate = input_gate(InputGateOptions(3).seed(1));
+TEST_CASE("GateHead: trains end to end", "[gate_head][backward]") {
+  auto gate = gate_head(GateHeadOptions(3).seed(1));
   GatedBranch branch(Linear(3, 3));
   const auto x = torch::randn({16, 3});
   (x + gate->forward(x).run(branch, x)).square().mean().backward();
@@ -255,14 +255,14 @@ TEST_CASE("InputGate: trains end to end", "[input_gate][backward]") {
 }
 
 TEST_CASE(
-    "InputGate: a clone is deep and draws the same", "[input_gate][clone]") {
-  auto gate = input_gate(InputGateOptions(3, 2).seed(3));
+    "GateHead: a clone is deep and draws the same", "[gate_head][clone]") {
+  auto gate = gate_head(GateHeadOptions(3, 2).seed(3));
   const auto x = torch::randn({20, 3});
   gate->forward(x);
   gate->reduce->bias.set_requires_grad(false);
   gate->decide->eval();
   const auto stream = random_stream();
-  const auto copy = std::dynamic_pointer_cast<InputGateImpl>(gate->clone());
+  const auto copy = std::dynamic_pointer_cast<GateHeadImpl>(gate->clone());
   CHECK(bit_equal(random_stream(), stream));
   CHECK(all_bit_equal(copy->parameters(), gate->parameters()));
   CHECK(copy->parameters()[0].data_ptr() != gate->parameters()[0].data_ptr());
@@ -273,9 +273,9 @@ TEST_CASE(
   CHECK(bit_equal(copy->forward(x).open, gate->forward(x).open));
 }
 
-TEST_CASE("InputGate: is saved and loaded", "[input_gate][serialize]") {
-  auto gate = input_gate(InputGateOptions(3));
-  InputGate other(InputGateOptions(3));
+TEST_CASE("GateHead: is saved and loaded", "[gate_head][serialize]") {
+  auto gate = gate_head(GateHeadOptions(3));
+  GateHead other(GateHeadOptions(3));
   std::stringstream stream;
   torch::save(gate, stream);
   torch::load(other, stream);
@@ -285,14 +285,14 @@ TEST_CASE("InputGate: is saved and loaded", "[input_gate][serialize]") {
 }
 
 TEST_CASE(
-    "InputGate: a closed branch around it leaves its noise as it was",
-    "[input_gate][random]") {
+    "GateHead: a closed branch around it leaves its noise as it was",
+    "[gate_head][random]") {
   struct Router : torch::nn::Module {
     Router() { register_module("gate", gate); }
     torch::Tensor forward(const torch::Tensor& x) {
       return gate->forward(x).weight;
     }
-    InputGate gate = InputGate(InputGateOptions(3));
+    GateHead gate = GateHead(GateHeadOptions(3));
   };
   const auto router = std::make_shared<Router>();
   GatedBranch outer(router, GatedBranchOptions().skip(Skip::kNoGrad));
@@ -302,46 +302,46 @@ TEST_CASE(
   CHECK(router->gate->draw_state() == DrawState{0, 1});
 }
 
-TEST_CASE("InputGate: prints what it is", "[input_gate][print]") {
+TEST_CASE("GateHead: prints what it is", "[gate_head][print]") {
   std::ostringstream stream;
-  input_gate(InputGateOptions(3, 2).temperature(0.5).seed(7))
+  gate_head(GateHeadOptions(3, 2).temperature(0.5).seed(7))
       ->pretty_print(stream);
   CHECK(
       stream.str() ==
-      "gatedpaths::InputGate(channels=3, gates=2, hidden=16, temperature=0.5, "
+      "gatedpaths::GateHead(channels=3, gates=2, hidden=16, temperature=0.5, "
       "threshold=0.5, seed=7)");
 }
 
-TEST_CASE("InputGate: refuses what does not fit", "[input_gate][error]") {
-  const auto made = [](const InputGateOptions& options) {
-    return message_of<c10::ValueError>([&] { InputGate{options}; });
+TEST_CASE("GateHead: refuses what does not fit", "[gate_head][error]") {
+  const auto made = [](const GateHeadOptions& options) {
+    return message_of<c10::ValueError>([&] { GateHead{options}; });
   };
   CHECK(
-      made(InputGateOptions(0)) ==
-      "InputGate: expected channels of at least 1, got 0");
+      made(GateHeadOptions(0)) ==
+      "GateHead: expected channels of at least 1, got 0");
   CHECK(
-      made(InputGateOptions(3, 0)) ==
-      "InputGate: expected gates of at least 1, got 0");
+      made(GateHeadOptions(3, 0)) ==
+      "GateHead: expected gates of at least 1, got 0");
   CHECK(
-      made(InputGateOptions(3).hidden(-1)) ==
-      "InputGate: expected hidden of at least 1, got -1");
+      made(GateHeadOptions(3).hidden(-1)) ==
+      "GateHead: expected hidden of at least 1, got -1");
   CHECK(
-      made(InputGateOptions(3).temperature(0)) ==
-      "InputGate: expected a temperature above 0, got 0");
+      made(GateHeadOptions(3).temperature(0)) ==
+      "GateHead: expected a temperature above 0, got 0");
   CHECK(
-      made(InputGateOptions(3).threshold(1.5)) ==
-      "InputGate: expected a threshold in [0, 1], got 1.5");
+      made(GateHeadOptions(3).threshold(1.5)) ==
+      "GateHead: expected a threshold in [0, 1], got 1.5");
 
-  auto gate = input_gate(InputGateOptions(3, 2));
+  auto gate = gate_head(GateHeadOptions(3, 2));
   const auto of_features = [&](const torch::Tensor& features) {
     return message_of<c10::ValueError>([&] { gate->forward(features); });
   };
   CHECK(
       of_features(torch::ones({2, 4, 5})) ==
-      "InputGate::forward: expected features of [N, 3, ...], got [2, 4, 5]");
+      "GateHead::forward: expected features of [N, 3, ...], got [2, 4, 5]");
   CHECK(
       of_features(torch::ones({3})) ==
-      "InputGate::forward: expected features of [N, 3, ...], got [3]");
+      "GateHead::forward: expected features of [N, 3, ...], got [3]");
   const auto decision = gate->forward(torch::ones({4, 3}));
   CHECK(message_of<c10::IndexError>([&] {
           decision.gate(2);
@@ -364,5 +364,5 @@ TEST_CASE("InputGate: refuses what does not fit", "[input_gate][error]") {
   gate->options.temperature(-1);
   CHECK(
       of_features(torch::ones({4, 3})) ==
-      "InputGate: expected a temperature above 0, got -1");
+      "GateHead: expected a temperature above 0, got -1");
 }

@@ -48,7 +48,7 @@ namespace gatedpaths {
 /// Example:
 /// ```
 /// PathSpace space(net);
-/// PathOptimizer steps(net.ptr(), space, sgd);
+/// OpenOptimizer steps(net.ptr(), space, sgd);
 /// for (auto& batch : *loader) {
 ///   steps.apply(sampler.next());
 ///   steps.zero_grad();
@@ -57,10 +57,10 @@ namespace gatedpaths {
 ///   steps.step();
 /// }
 /// ```
-class GATEDPATHS_EXPORT PathOptimizer {
+class GATEDPATHS_EXPORT OpenOptimizer {
  public:
   /// `space` must be that of `root`.
-  PathOptimizer(
+  OpenOptimizer(
       std::shared_ptr<torch::nn::Module> root,
       PathSpace space,
       torch::optim::Optimizer& optimizer);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/gates/input_gate.hpp>
+#include <gatedpaths/gates/gate_head.hpp>
 
 #include <gatedpaths/branches/detail/clone_module.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
@@ -110,13 +110,13 @@ at::Tensor GateDecision::all_open() const {
   return at::ones({open.size(0)}, at::kBool);
 }
 
-InputGateImpl::InputGateImpl(InputGateOptions gate_options)
+GateHeadImpl::GateHeadImpl(GateHeadOptions gate_options)
     : options(std::move(gate_options)) {
   draw_state_.seed = options.seed();
-  InputGateImpl::reset();
+  GateHeadImpl::reset();
 }
 
-void InputGateImpl::reset() {
+void GateHeadImpl::reset() {
   check_options();
   reduce = register_module(
       "reduce", torch::nn::Linear(options.channels(), options.hidden()));
@@ -124,11 +124,11 @@ void InputGateImpl::reset() {
       "decide", torch::nn::Linear(options.hidden(), options.gates()));
 }
 
-GateDecision InputGateImpl::forward(const torch::Tensor& features) {
+GateDecision GateHeadImpl::forward(const torch::Tensor& features) {
   check_options();
   TORCH_CHECK_VALUE(
       features.dim() >= 2 && features.size(1) == options.channels(),
-      "InputGate::forward: expected features of [N, ",
+      "GateHead::forward: expected features of [N, ",
       options.channels(),
       ", ...], got ",
       features.sizes());
@@ -156,7 +156,7 @@ GateDecision InputGateImpl::forward(const torch::Tensor& features) {
   return decision;
 }
 
-std::shared_ptr<torch::nn::Module> InputGateImpl::clone(
+std::shared_ptr<torch::nn::Module> GateHeadImpl::clone(
     const std::optional<torch::Device>& device) const {
   const detail::RandomStreams streams(torch::kCPU);
   auto copy = Cloneable::clone(device);
@@ -164,9 +164,9 @@ std::shared_ptr<torch::nn::Module> InputGateImpl::clone(
   return copy;
 }
 
-void InputGateImpl::pretty_print(std::ostream& stream) const {
+void GateHeadImpl::pretty_print(std::ostream& stream) const {
   stream << fmt::format(
-      "gatedpaths::InputGate(channels={}, gates={}, hidden={}, "
+      "gatedpaths::GateHead(channels={}, gates={}, hidden={}, "
       "temperature={}, threshold={}, seed={})",
       options.channels(),
       options.gates(),
@@ -176,39 +176,39 @@ void InputGateImpl::pretty_print(std::ostream& stream) const {
       options.seed());
 }
 
-struct InputGateImpl::KeptDraws : detail::KeptState {
-  explicit KeptDraws(InputGateImpl& owner)
+struct GateHeadImpl::KeptDraws : detail::KeptState {
+  explicit KeptDraws(GateHeadImpl& owner)
       : gate(owner), state(owner.draw_state_) {}
 
   ~KeptDraws() override { gate.draw_state_ = state; }
 
-  InputGateImpl& gate;
+  GateHeadImpl& gate;
   DrawState state;
 };
 
-std::unique_ptr<detail::KeptState> InputGateImpl::keep() {
+std::unique_ptr<detail::KeptState> GateHeadImpl::keep() {
   return std::make_unique<KeptDraws>(*this);
 }
 
-void InputGateImpl::check_options() const {
+void GateHeadImpl::check_options() const {
   const auto check_size = [](const char* name, int64_t size) {
     TORCH_CHECK_VALUE(
-        size >= 1, "InputGate: expected ", name, " of at least 1, got ", size);
+        size >= 1, "GateHead: expected ", name, " of at least 1, got ", size);
   };
   check_size("channels", options.channels());
   check_size("gates", options.gates());
   check_size("hidden", options.hidden());
   TORCH_CHECK_VALUE(
       options.temperature() > 0 && std::isfinite(options.temperature()),
-      "InputGate: expected a temperature above 0, got ",
+      "GateHead: expected a temperature above 0, got ",
       options.temperature());
   TORCH_CHECK_VALUE(
       options.threshold() >= 0 && options.threshold() <= 1,
-      "InputGate: expected a threshold in [0, 1], got ",
+      "GateHead: expected a threshold in [0, 1], got ",
       options.threshold());
 }
 
-torch::Tensor InputGateImpl::logistic_noise(const torch::Tensor& logits) {
+torch::Tensor GateHeadImpl::logistic_noise(const torch::Tensor& logits) {
   detail::CounterRandom random(draw_state_.seed, draw_state_.step, 0);
   ++draw_state_.step;
   // From pageable memory the copy would wait for the GPU.

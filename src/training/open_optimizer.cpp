@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/training/path_optimizer.hpp>
+#include <gatedpaths/training/open_optimizer.hpp>
 
 #include <c10/util/Exception.h>
 #include <torch/optim/lbfgs.h>
@@ -19,14 +19,14 @@ void check_space(
   const PathSpace own(root);
   TORCH_CHECK_VALUE(
       own.num_gates() == space.num_gates(),
-      "PathOptimizer: expected the space of the network, of ",
+      "OpenOptimizer: expected the space of the network, of ",
       own.num_gates(),
       " gates, got one of ",
       space.num_gates());
   for (int64_t g = 0; g < own.num_gates(); ++g) {
     TORCH_CHECK_VALUE(
         &own.gate(g) == &space.gate(g),
-        "PathOptimizer: expected the space of the network, got one whose gate ",
+        "OpenOptimizer: expected the space of the network, got one whose gate ",
         g,
         " ('",
         space.gate_name(g),
@@ -39,9 +39,9 @@ void check_space(
 }  // namespace
 
 // Walks the module tree once and gives each parameter its unit.
-class PathOptimizer::Builder {
+class OpenOptimizer::Builder {
  public:
-  explicit Builder(PathOptimizer& owner) : owner_(owner) {
+  explicit Builder(OpenOptimizer& owner) : owner_(owner) {
     owner_.units_.resize(1);
     for (int64_t g = 0; g < owner_.space_.num_gates(); ++g) {
       const GatedModule& gate = owner_.space_.gate(g);
@@ -153,7 +153,7 @@ class PathOptimizer::Builder {
     return impls;
   }
 
-  PathOptimizer& owner_;
+  OpenOptimizer& owner_;
   std::set<std::pair<const torch::nn::Module*, size_t>> visited_;
   std::unordered_set<const SlotConsumer*> layers_;
   std::unordered_map<const GatedModule*, size_t> gates_;
@@ -161,26 +161,26 @@ class PathOptimizer::Builder {
   std::unordered_map<const c10::TensorImpl*, int64_t> groups_;
 };
 
-PathOptimizer::PathOptimizer(
+OpenOptimizer::OpenOptimizer(
     std::shared_ptr<torch::nn::Module> root,
     PathSpace space,
     torch::optim::Optimizer& optimizer)
     : root_(std::move(root)), space_(std::move(space)), optimizer_(optimizer) {
-  TORCH_CHECK_VALUE(root_, "PathOptimizer: expected a network, got none");
+  TORCH_CHECK_VALUE(root_, "OpenOptimizer: expected a network, got none");
   TORCH_CHECK_VALUE(
       dynamic_cast<torch::optim::LBFGS*>(&optimizer) == nullptr,
-      "PathOptimizer: expected an optimizer that treats each parameter by "
+      "OpenOptimizer: expected an optimizer that treats each parameter by "
       "itself, got LBFGS");
   check_space(root_, space_);
   const Builder builder(*this);
 }
 
-void PathOptimizer::apply(const Path& path) {
+void OpenOptimizer::apply(const Path& path) {
   remember();
   space_.apply(path);
 }
 
-void PathOptimizer::zero_grad() {
+void OpenOptimizer::zero_grad() {
   remember();
   for_each_used(
       [](const Entry& entry) { entry.parameter.mutable_grad().reset(); });
@@ -194,7 +194,7 @@ void PathOptimizer::zero_grad() {
   }
 }
 
-std::vector<torch::Tensor> PathOptimizer::parameters() {
+std::vector<torch::Tensor> OpenOptimizer::parameters() {
   remember();
   std::vector<torch::Tensor> result;
   for (const Entry* entry : used_entries()) {
@@ -203,7 +203,7 @@ std::vector<torch::Tensor> PathOptimizer::parameters() {
   return result;
 }
 
-torch::Tensor PathOptimizer::step(
+torch::Tensor OpenOptimizer::step(
     torch::optim::Optimizer::LossClosure closure) {
   check_groups();
   torch::Tensor loss;
@@ -247,7 +247,7 @@ torch::Tensor PathOptimizer::step(
   return loss;
 }
 
-void PathOptimizer::remember() {
+void OpenOptimizer::remember() {
   use(0);
   for (const GateSetting& setting : space_.ran()) {
     const size_t first = first_units_[static_cast<size_t>(setting.gate)];
@@ -262,7 +262,7 @@ void PathOptimizer::remember() {
   }
 }
 
-void PathOptimizer::use(size_t unit) {
+void OpenOptimizer::use(size_t unit) {
   Used& used = units_[unit].used;
   if (used == Used::kLongAgo) {
     used_.push_back(unit);
@@ -270,31 +270,31 @@ void PathOptimizer::use(size_t unit) {
   used = Used::kThisRound;
 }
 
-void PathOptimizer::check_groups() const {
+void OpenOptimizer::check_groups() const {
   const auto& groups = optimizer_.param_groups();
   TORCH_CHECK(
       groups.size() == group_sizes_.size(),
-      "PathOptimizer::step: expected the optimizer's ",
+      "OpenOptimizer::step: expected the optimizer's ",
       group_sizes_.size(),
       " parameter groups, got ",
       groups.size(),
-      "; make a new PathOptimizer after adding groups");
+      "; make a new OpenOptimizer after adding groups");
   for (size_t g = 0; g < groups.size(); ++g) {
     TORCH_CHECK(
         groups[g].params().size() == group_sizes_[g],
-        "PathOptimizer::step: expected the ",
+        "OpenOptimizer::step: expected the ",
         group_sizes_[g],
         " parameters of the optimizer's group ",
         g,
         ", got ",
         groups[g].params().size(),
-        "; make a new PathOptimizer after adding parameters");
+        "; make a new OpenOptimizer after adding parameters");
   }
 }
 
 // What is summed over them, a norm say, is then the same to the bit, and a
 // first step holds no more memory at once than the optimizer's own.
-std::vector<const PathOptimizer::Entry*> PathOptimizer::used_entries() {
+std::vector<const OpenOptimizer::Entry*> OpenOptimizer::used_entries() {
   std::vector<const Entry*> entries;
   for_each_used([&](const Entry& entry) { entries.push_back(&entry); });
   std::sort(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) {
@@ -304,7 +304,7 @@ std::vector<const PathOptimizer::Entry*> PathOptimizer::used_entries() {
 }
 
 template <class Visit>
-void PathOptimizer::for_each_used(Visit visit) {
+void OpenOptimizer::for_each_used(Visit visit) {
   ++walk_;
   for (const size_t unit : used_) {
     for (const Entry& entry : units_[unit].entries) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <gatedpaths/training/path_optimizer.hpp>
+#include <gatedpaths/training/open_optimizer.hpp>
 
 #include <gatedpaths/gates/choice_block.hpp>
 #include <gatedpaths/gates/concat_gate.hpp>
@@ -41,7 +41,7 @@ using gatedpaths::ConcatGate;
 using gatedpaths::ConcatGateOptions;
 using gatedpaths::GatedBranch;
 using gatedpaths::GatedModule;
-using gatedpaths::PathOptimizer;
+using gatedpaths::OpenOptimizer;
 using gatedpaths::PathSpace;
 using gatedpaths::SlotBatchNorm1d;
 using gatedpaths::SlotBatchNormOptions;
@@ -193,7 +193,7 @@ OptimizerPtr sgd_of(const Tensors& parameters) {
 }
 
 // One of two equal runs: by the optimizer's own calls over everything, or by a
-// PathOptimizer.
+// OpenOptimizer.
 class Run {
  public:
   using Make = std::function<OptimizerPtr(const StepNet& net)>;
@@ -201,7 +201,7 @@ class Run {
   Run(bool by_path, const Make& make, bool coast = false)
       : net(coast), space(net), optimizer(make(net)) {
     if (by_path) {
-      steps = std::make_unique<PathOptimizer>(net.ptr(), space, *optimizer);
+      steps = std::make_unique<OpenOptimizer>(net.ptr(), space, *optimizer);
     }
   }
 
@@ -228,7 +228,7 @@ class Run {
   StepNet net;
   PathSpace space;
   OptimizerPtr optimizer;
-  std::unique_ptr<PathOptimizer> steps;
+  std::unique_ptr<OpenOptimizer> steps;
 };
 
 // 20 steps of `step(run, number, sampler)` by both ways give equal bits.
@@ -299,8 +299,8 @@ class ListGate : public torch::nn::Module, public GatedModule {
 }  // namespace
 
 TEST_CASE(
-    "PathOptimizer: steps as the optimizer does, bit for bit",
-    "[path_optimizer]") {
+    "OpenOptimizer: steps as the optimizer does, bit for bit",
+    "[open_optimizer]") {
   const std::string name =
       GENERATE("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "a user's");
   CAPTURE(name);
@@ -312,13 +312,13 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "PathOptimizer: steps coasting weights of closed slots",
-    "[path_optimizer]") {
+    "OpenOptimizer: steps coasting weights of closed slots",
+    "[open_optimizer]") {
   check_runs_equal(sgd_of_net, plain_step, /*coast=*/true);
 }
 
 TEST_CASE(
-    "PathOptimizer: keeps each parameter group's options", "[path_optimizer]") {
+    "OpenOptimizer: keeps each parameter group's options", "[open_optimizer]") {
   const bool all = GENERATE(true, false);
   CAPTURE(all);
   check_runs_equal(
@@ -348,8 +348,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "PathOptimizer: steps parameters that are not in the network",
-    "[path_optimizer]") {
+    "OpenOptimizer: steps parameters that are not in the network",
+    "[open_optimizer]") {
   std::vector<torch::Tensor> outside;
   check_runs_equal(
       [&](const StepNet& net) {
@@ -371,8 +371,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "PathOptimizer: gradients can be cleared before the backward",
-    "[path_optimizer]") {
+    "OpenOptimizer: gradients can be cleared before the backward",
+    "[open_optimizer]") {
   SECTION("after the forward") {
     check_runs_equal(
         sgd_of_net, [](Run& run, uint64_t s, const UniformSampler& sampler) {
@@ -408,8 +408,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "PathOptimizer: accumulates over several paths before one step",
-    "[path_optimizer]") {
+    "OpenOptimizer: accumulates over several paths before one step",
+    "[open_optimizer]") {
   check_runs_equal(
       sgd_of_net, [](Run& run, uint64_t s, const UniformSampler& sampler) {
         run.zero_grad();
@@ -423,7 +423,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "PathOptimizer: clips the norm over what was open", "[path_optimizer]") {
+    "OpenOptimizer: clips the norm over what was open", "[open_optimizer]") {
   std::vector<double> norms[2];
   check_runs_equal(
       sgd_of_net, [&](Run& run, uint64_t s, const UniformSampler& sampler) {
@@ -439,8 +439,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "PathOptimizer: remembers what gates drew by themselves",
-    "[path_optimizer]") {
+    "OpenOptimizer: remembers what gates drew by themselves",
+    "[open_optimizer]") {
   const bool accumulate = GENERATE(false, true);
   CAPTURE(accumulate);
   check_runs_equal(
@@ -461,7 +461,7 @@ TEST_CASE(
       });
 }
 
-TEST_CASE("PathOptimizer: runs a closure once", "[path_optimizer]") {
+TEST_CASE("OpenOptimizer: runs a closure once", "[open_optimizer]") {
   int calls = 0;
   check_runs_equal(
       sgd_of_net, [&](Run& run, uint64_t s, const UniformSampler& sampler) {
@@ -481,16 +481,16 @@ TEST_CASE("PathOptimizer: runs a closure once", "[path_optimizer]") {
 }
 
 TEST_CASE(
-    "PathOptimizer: its step without a closure gives no loss",
-    "[path_optimizer]") {
+    "OpenOptimizer: its step without a closure gives no loss",
+    "[open_optimizer]") {
   Run run(true, sgd_of_net);
   run.loss(1).backward();
   CHECK_FALSE(run.step().defined());
 }
 
 TEST_CASE(
-    "PathOptimizer: an error in a step leaves the groups whole",
-    "[path_optimizer][error]") {
+    "OpenOptimizer: an error in a step leaves the groups whole",
+    "[open_optimizer][error]") {
   Run run(true, [](const StepNet& net) {
     return make_optimizer("a user's", {Groups::value_type(once(*net))});
   });
@@ -520,8 +520,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "PathOptimizer: looks at what is open or was last only",
-    "[path_optimizer]") {
+    "OpenOptimizer: looks at what is open or was last only",
+    "[open_optimizer]") {
   Run run(true, [](const StepNet& net) {
     return make_optimizer("a user's", {Groups::value_type(once(*net))});
   });
@@ -571,22 +571,22 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "PathOptimizer: clears gradients from before it was made",
-    "[path_optimizer]") {
+    "OpenOptimizer: clears gradients from before it was made",
+    "[open_optimizer]") {
   StepNet net;
   PathSpace space(net);
   net->gate->set_open({1, 3});
   net->forward(torch::randn({5, 4})).sum().backward();
   net->gate->set_open({0});
   const auto sgd = sgd_of_net(net);
-  PathOptimizer steps(net.ptr(), space, *sgd);
+  OpenOptimizer steps(net.ptr(), space, *sgd);
   steps.zero_grad();
   CHECK(none_defined(gradients_of(*net)));
 }
 
 TEST_CASE(
-    "PathOptimizer: a weight of a slot can be tied to one outside",
-    "[path_optimizer]") {
+    "OpenOptimizer: a weight of a slot can be tied to one outside",
+    "[open_optimizer]") {
   struct TiedNet : torch::nn::Module {
     TiedNet() {
       torch::manual_seed(1);
@@ -611,7 +611,7 @@ TEST_CASE(
   const auto sgd = sgd_of(once(*plain));
   const auto sgd_by_path = sgd_of(once(*by_path));
   PathSpace space(by_path);
-  PathOptimizer steps(by_path, space, *sgd_by_path);
+  OpenOptimizer steps(by_path, space, *sgd_by_path);
   for (int i = 0; i < 5; ++i) {
     const auto x = torch::randn({4, 3});
     plain->gate->set_open({1});
@@ -628,11 +628,11 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "PathOptimizer: finds branches below a gate's children",
-    "[path_optimizer]") {
+    "OpenOptimizer: finds branches below a gate's children",
+    "[open_optimizer]") {
   const auto gate = std::make_shared<ListGate>();
   const auto sgd = sgd_of(gate->parameters());
-  PathOptimizer steps(gate, PathSpace(*gate), *sgd);
+  OpenOptimizer steps(gate, PathSpace(*gate), *sgd);
   gate->set_open({1});
   const auto& open =
       dynamic_cast<const torch::nn::LinearImpl&>(gate->branch_module(1));
@@ -643,11 +643,11 @@ TEST_CASE(
   CHECK(parameters[1].is_same(open.bias));
 }
 
-TEST_CASE("PathOptimizer: outlives its network's handle", "[path_optimizer]") {
+TEST_CASE("OpenOptimizer: outlives its network's handle", "[open_optimizer]") {
   StepNet net;
   const auto sgd = sgd_of_net(net);
   const auto parameters = once(*net);
-  PathOptimizer steps(net.ptr(), PathSpace(net), *sgd);
+  OpenOptimizer steps(net.ptr(), PathSpace(net), *sgd);
   net = nullptr;
   for (const auto& parameter : parameters) {
     parameter.mutable_grad() = torch::ones_like(parameter);
@@ -658,8 +658,8 @@ TEST_CASE("PathOptimizer: outlives its network's handle", "[path_optimizer]") {
 }
 
 TEST_CASE(
-    "PathOptimizer: refuses groups that it does not know",
-    "[path_optimizer][error]") {
+    "OpenOptimizer: refuses groups that it does not know",
+    "[open_optimizer][error]") {
   Run run(true, sgd_of_net);
   run.loss(1).backward();
   const auto before = copies_of(once(*run.net));
@@ -669,47 +669,47 @@ TEST_CASE(
     run.optimizer->add_param_group(Groups::value_type(Tensors{more}));
     CHECK(
         message_of<c10::Error>([&] { run.step(); }) ==
-        "PathOptimizer::step: expected the optimizer's 1 parameter groups, got "
-        "2; make a new PathOptimizer after adding groups");
+        "OpenOptimizer::step: expected the optimizer's 1 parameter groups, got "
+        "2; make a new OpenOptimizer after adding groups");
   }
   SECTION("a parameter") {
     run.optimizer->param_groups()[0].params().push_back(more);
     CHECK(
         message_of<c10::Error>([&] { run.step(); }) ==
-        "PathOptimizer::step: expected the " + count +
+        "OpenOptimizer::step: expected the " + count +
             " parameters of the optimizer's group 0, got " +
             std::to_string(before.size() + 1) +
-            "; make a new PathOptimizer after adding parameters");
+            "; make a new OpenOptimizer after adding parameters");
   }
   CHECK(all_bit_equal(once(*run.net), before));
 }
 
 TEST_CASE(
-    "PathOptimizer: refuses what it cannot work with",
-    "[path_optimizer][error]") {
+    "OpenOptimizer: refuses what it cannot work with",
+    "[open_optimizer][error]") {
   StepNet net;
   const auto sgd = sgd_of_net(net);
   torch::optim::LBFGS lbfgs(once(*net));
   CHECK(
       message_of<c10::ValueError>(
-          [&] { PathOptimizer(net.ptr(), PathSpace(net), lbfgs); }) ==
-      "PathOptimizer: expected an optimizer that treats each parameter by "
+          [&] { OpenOptimizer(net.ptr(), PathSpace(net), lbfgs); }) ==
+      "OpenOptimizer: expected an optimizer that treats each parameter by "
       "itself, got LBFGS");
   CHECK(message_of<c10::ValueError>([&] {
-          PathOptimizer(nullptr, PathSpace(net), *sgd);
-        }) == "PathOptimizer: expected a network, got none");
+          OpenOptimizer(nullptr, PathSpace(net), *sgd);
+        }) == "OpenOptimizer: expected a network, got none");
   CHECK(
       message_of<c10::ValueError>(
-          [&] { PathOptimizer(net.ptr(), PathSpace(net->block), *sgd); }) ==
-      "PathOptimizer: expected the space of the network, of 4 gates, got one "
+          [&] { OpenOptimizer(net.ptr(), PathSpace(net->block), *sgd); }) ==
+      "OpenOptimizer: expected the space of the network, of 4 gates, got one "
       "of 1");
   StepNet twin;
   CHECK(
       message_of<c10::ValueError>(
-          [&] { PathOptimizer(net.ptr(), PathSpace(twin), *sgd); }) ==
-      "PathOptimizer: expected the space of the network, got one whose gate 0 "
+          [&] { OpenOptimizer(net.ptr(), PathSpace(twin), *sgd); }) ==
+      "OpenOptimizer: expected the space of the network, got one whose gate 0 "
       "('gate') is not the network's gate 'gate'");
-  PathOptimizer steps(net.ptr(), PathSpace(net), *sgd);
+  OpenOptimizer steps(net.ptr(), PathSpace(net), *sgd);
   CHECK_THROWS_AS(
       steps.apply(PathSpace(net->block).current()), c10::ValueError);
 }
