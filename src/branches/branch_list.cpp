@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "branch_list.hpp"
 
+#include <gatedpaths/branches/detail/branch_checks.hpp>
 #include <gatedpaths/branches/detail/clone_module.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
@@ -46,7 +47,7 @@ BranchList::BranchList(
         (*this)[i].branch,
         gate_kind_,
         ": expected a module for ",
-        branch_text(i, (*this)[i].name),
+        label(i).text(),
         ", got an empty holder");
   }
 }
@@ -89,7 +90,7 @@ at::Tensor BranchList::run_samples(
   at::Tensor output = run(index, input, entry);
   if (output.defined()) {
     // First, or the siblings' sizes would be blamed.
-    check_rows(gate_kind_, index, (*this)[index].name, output, input.size(0));
+    check_rows(label(index), output, input.size(0));
   }
   remember(index, output, entry, input.size(0));
   return output;
@@ -107,7 +108,7 @@ at::Tensor BranchList::run_closed(
   };
   const int64_t before = version();
   at::Tensor output = run_open(index, input, entry).detach();
-  check_input_kept(gate_kind_, index, (*this)[index].name, before, version());
+  check_input_kept(label(index), before, version());
   return output;
 }
 
@@ -132,8 +133,7 @@ const OutputSpec& BranchList::closed(
       (branch.shape.is_like_open_sibling() && branch.open_sibling != nullptr)) {
     return closed_spec(branch, entry, batch, probe);
   }
-  check_device(
-      gate_kind_, index, branch.name, branch.module, entry.input.device);
+  check_device(branch.label, branch.module, entry.input.device);
   const OutputSpec& spec = closed_spec(branch, entry, batch, probe);
   try {
     check_fits(index, spec, entry, batch);
@@ -181,12 +181,9 @@ const OutputShape& BranchList::shape_of(int64_t index) const {
 }
 
 ClosedBranch BranchList::closed_branch(int64_t index) const {
-  const NamedBranch<>& branch = (*this)[index];
   return {
-      .gate_kind = gate_kind_,
-      .index = index,
-      .name = branch.name,
-      .module = *branch.branch.ptr(),
+      .label = label(index),
+      .module = *(*this)[index].branch.ptr(),
       .shape = shape_of(index)};
 }
 
@@ -194,8 +191,7 @@ at::Tensor BranchList::run(
     int64_t index, const at::Tensor& input, const OutputEntry& entry) const {
   const NamedBranch<>& branch = (*this)[index];
   if (!entry.specs[static_cast<size_t>(index)]) {
-    check_device(
-        gate_kind_, index, branch.name, *branch.branch.ptr(), input.device());
+    check_device(label(index), *branch.branch.ptr(), input.device());
   }
   return branch.branch.forward(input);
 }
@@ -209,7 +205,7 @@ void BranchList::remember(
       output.defined(),
       gate_kind_,
       "::forward: expected ",
-      branch_text(index, (*this)[index].name),
+      label(index).text(),
       " to return a tensor, got an undefined one");
   auto& known = entry.specs[static_cast<size_t>(index)];
   if (known && describes(*known, output, batch)) {
@@ -233,7 +229,7 @@ void BranchList::check_fits(
       "::forward: expected outputs with a dim=",
       concat_dim_.value_or(0),
       ", but ",
-      branch_text(index, (*this)[index].name),
+      label(index).text(),
       " ",
       source_text(spec.source),
       " ",
@@ -249,13 +245,13 @@ void BranchList::check_fits(
         fit(a, b, batch),
         gate_kind_,
         "::forward: ",
-        branch_text(index, (*this)[index].name),
+        label(index).text(),
         " ",
         source_text(spec.source),
         " ",
         a.text(batch),
         ", but ",
-        branch_text(other, (*this)[other].name),
+        label(other).text(),
         " ",
         source_text(sibling->source),
         " ",
@@ -267,13 +263,13 @@ void BranchList::check_fits(
         a.device == b.device,
         gate_kind_,
         "::forward: ",
-        branch_text(index, (*this)[index].name),
+        label(index).text(),
         " ",
         source_text(spec.source),
         " a tensor on ",
         a.device,
         ", but ",
-        branch_text(other, (*this)[other].name),
+        label(other).text(),
         " one on ",
         b.device);
     return;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/branch_label.hpp>
+#include <gatedpaths/branches/detail/closed_spec.hpp>
 #include <gatedpaths/branches/detail/output_memory.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/branches/output_shape.hpp>
@@ -35,6 +37,10 @@ class BranchList {
   }
   std::vector<std::string> names() const;
   const std::string& gate_kind() const noexcept { return gate_kind_; }
+  /// How messages name a branch; valid as long as the list.
+  BranchLabel label(int64_t index) const {
+    return {gate_kind_, index, (*this)[index].name};
+  }
 
   /// The first branch that has the same module; itself where none is before it.
   int64_t first_with_module_of(int64_t index) const;

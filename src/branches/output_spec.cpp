@@ -7,7 +7,27 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace gatedpaths::detail {
+namespace {
+
+TensorSpec fixed_spec(const at::Tensor& tensor) {
+  TensorSpec spec;
+  if (!tensor.defined()) {
+    spec.defined = false;
+    return spec;
+  }
+  for (const int64_t size : tensor.sizes()) {
+    spec.sizes.push_back({.fixed = size, .per_sample = 0});
+  }
+  spec.dtype = tensor.scalar_type();
+  spec.device = tensor.device();
+  spec.memory_format = tensor.suggest_memory_format();
+  return spec;
+}
+
+}  // namespace
 
 c10::SmallVector<int64_t, 5> TensorSpec::sizes_at(int64_t batch) const {
   c10::SmallVector<int64_t, 5> result;
@@ -32,6 +52,29 @@ at::Tensor TensorSpec::zeros(int64_t batch) const {
 
 std::string TensorSpec::text(int64_t batch) const {
   return fmt::format("[{}]", fmt::join(sizes_at(batch), ", "));
+}
+
+bool OutputSpec::same_sizes(const OutputSpec& other, int64_t batch) const {
+  return structure == other.structure &&
+         std::equal(
+             tensors.begin(),
+             tensors.end(),
+             other.tensors.begin(),
+             other.tensors.end(),
+             [batch](const TensorSpec& x, const TensorSpec& y) {
+               return x.defined == y.defined &&
+                      x.sizes_at(batch) == y.sizes_at(batch);
+             });
+}
+
+OutputSpec spec_of(const FlatOutput& output) {
+  OutputSpec spec;
+  spec.source = OutputSpec::Source::kProbed;
+  spec.structure.assign(output.structure.begin(), output.structure.end());
+  for (const auto& tensor : output.tensors) {
+    spec.tensors.push_back(fixed_spec(tensor));
+  }
+  return spec;
 }
 
 }  // namespace gatedpaths::detail

@@ -248,7 +248,7 @@ void StochasticDepthBase::check_output(
   TORCH_CHECK_VALUE(
       !options.residual() || output.sizes() == input.sizes(),
       "StochasticDepth::forward: expected ",
-      detail::branch_text(kDepthBranch, kDepthBranchName),
+      branches()->label(kDepthBranch).text(),
       " to return its input's shape ",
       input.sizes(),
       ", got ",
@@ -257,7 +257,7 @@ void StochasticDepthBase::check_output(
   TORCH_CHECK_VALUE(
       !by_row || (output.dim() > 0 && output.size(0) == input.size(0)),
       "StochasticDepth::forward: expected ",
-      detail::branch_text(kDepthBranch, kDepthBranchName),
+      branches()->label(kDepthBranch).text(),
       " to return its input's ",
       input.size(0),
       " rows, got an output of ",

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/gated_branch.hpp>
 
+#include <gatedpaths/branches/detail/branch_checks.hpp>
+#include <gatedpaths/branches/detail/clone_module.hpp>
+
 #include "closed_options.hpp"
 
 #include <c10/util/Exception.h>
@@ -92,11 +95,11 @@ std::shared_ptr<detail::OutputEntry> GatedBranchBase::entry(
 }
 
 void GatedBranchBase::check_input(const torch::Tensor& input) const {
-  detail::check_device(gate_kind(), 0, kBranchName, *module_, input.device());
+  detail::check_device(label(), *module_, input.device());
 }
 
 void GatedBranchBase::check_input_kept(int64_t before, int64_t after) const {
-  detail::check_input_kept(gate_kind(), 0, kBranchName, before, after);
+  detail::check_input_kept(label(), before, after);
 }
 
 void GatedBranchBase::remember(
@@ -116,8 +119,7 @@ detail::FlatOutput GatedBranchBase::zeros(
       "branch, got none; use Skip::kNoGrad");
   const auto& known = entry->specs.front();
   if (!known || !known->holds_for(batch)) {
-    detail::check_device(
-        gate_kind(), 0, kBranchName, *module_, entry->input.device);
+    detail::check_device(label(), *module_, entry->input.device);
   }
   const auto& spec = detail::closed_spec(closed_branch(), *entry, batch, probe);
   detail::FlatOutput flat;
@@ -139,12 +141,12 @@ detail::FlatOutput GatedBranchBase::put_back(
     if (!tensor.defined()) {
       continue;  // as attention weights that are not asked for
     }
-    detail::check_rows(gate_kind(), 0, kBranchName, tensor, samples);
+    detail::check_rows(label(), tensor, samples);
     TORCH_CHECK_VALUE(
         known->only_batch || known->tensors[t].sizes.front().per_sample == 1,
         gate_kind(),
         "::forward: expected ",
-        detail::branch_text(0, kBranchName),
+        label().text(),
         " to return tensors with a row for each sample, got one of ",
         tensor.sizes(),
         " whose first dim does not follow the batch");
@@ -165,13 +167,13 @@ std::shared_ptr<torch::nn::Module> GatedBranchBase::clone_branch(
   return replace_module(kBranchName, module_);
 }
 
+detail::BranchLabel GatedBranchBase::label() const {
+  return {gate_kind(), 0, kBranchName};
+}
+
 detail::ClosedBranch GatedBranchBase::closed_branch() const {
   return {
-      .gate_kind = gate_kind(),
-      .index = 0,
-      .name = kBranchName,
-      .module = *module_,
-      .shape = options.output_shape()};
+      .label = label(), .module = *module_, .shape = options.output_shape()};
 }
 
 }  // namespace gatedpaths

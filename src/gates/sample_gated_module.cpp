@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/sample_gated_module.hpp>
 
-#include <gatedpaths/branches/detail/output_memory.hpp>
+#include <gatedpaths/branches/detail/branch_label.hpp>
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 #include "../random/counter_random.hpp"
 #include "../random/draw_open_set.hpp"
@@ -155,8 +155,9 @@ void SampleGatedModule::apply_capacity(
         "::forward: expected at most ",
         limit,
         " samples, the capacity, for ",
-        detail::branch_text(
-            static_cast<int64_t>(branch), branch_names()[branch]),
+        detail::BranchLabel{
+            gate_kind(), static_cast<int64_t>(branch), branch_names()[branch]}
+            .text(),
         ", got ",
         count);
     if (training) {

@@ -208,7 +208,7 @@ size_t Slots::place_of(const char* method, int64_t index) const {
       ": expected a slot that holds a value, one of ",
       c10::IntArrayRef(positions_),
       ", got ",
-      detail::branch_text(index, (*branches_)[index].name));
+      branches_->label(index).text());
   return static_cast<size_t>(found - positions_.begin());
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/branch_label.hpp>
+#include <gatedpaths/branches/detail/closed_spec.hpp>
 #include <gatedpaths/branches/detail/input_signature.hpp>
 #include <gatedpaths/branches/detail/output_memory.hpp>
 #include <gatedpaths/branches/detail/sample_gates.hpp>
@@ -104,6 +106,7 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
       const std::optional<torch::Device>& device);
 
  private:
+  detail::BranchLabel label() const;
   detail::ClosedBranch closed_branch() const;
 
   std::shared_ptr<torch::nn::Module> module_;

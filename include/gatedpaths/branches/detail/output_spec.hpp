@@ -40,7 +40,7 @@ struct GATEDPATHS_EXPORT TensorSpec {
 
 /// What is known of the output of one branch for one kind of input: its tensors
 /// in order of appearance, and how vectors and optionals in it are filled.
-struct OutputSpec {
+struct GATEDPATHS_EXPORT OutputSpec {
   enum class Source { kDeclared, kReturned, kProbed };
 
   Source source = Source::kReturned;
@@ -53,6 +53,9 @@ struct OutputSpec {
   bool holds_for(int64_t batch) const noexcept {
     return !only_batch || *only_batch == batch;
   }
+
+  /// Whether both have the same structure and, for this batch, sizes.
+  bool same_sizes(const OutputSpec& other, int64_t batch) const;
 };
 
 /// An output taken apart: its tensors and, for vectors and optionals, how many.
@@ -60,5 +63,9 @@ struct FlatOutput {
   c10::SmallVector<at::Tensor, 1> tensors;
   c10::SmallVector<int64_t, 2> structure;
 };
+
+/// The spec of `output` as it is, with fixed sizes; from a probe, until the
+/// caller says otherwise.
+GATEDPATHS_EXPORT OutputSpec spec_of(const FlatOutput& output);
 
 }  // namespace gatedpaths::detail

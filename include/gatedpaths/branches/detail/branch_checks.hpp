@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gatedpaths/branches/detail/branch_label.hpp>
+#include <gatedpaths/export.hpp>
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <cstdint>
+
+namespace gatedpaths::detail {
+
+/// Throws where a module has parameters and none of them is on the device of
+/// the input.
+GATEDPATHS_EXPORT void check_device(
+    const BranchLabel& branch,
+    const torch::nn::Module& module,
+    at::Device device);
+
+/// Throws where a branch that ran on some samples returned a tensor that does
+/// not have one row for each.
+GATEDPATHS_EXPORT void check_rows(
+    const BranchLabel& branch, const at::Tensor& output, int64_t samples);
+
+/// Throws where a closed branch changed its input in place: `before` and
+/// `after` its run are the input's versions.
+GATEDPATHS_EXPORT void check_input_kept(
+    const BranchLabel& branch, int64_t before, int64_t after);
+
+}  // namespace gatedpaths::detail
