@@ -5,6 +5,7 @@
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
 
+#include <torch/arg.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
@@ -45,29 +46,14 @@ class LayerDropOptions {
   LayerDropOptions(double drop_rate)  // NOLINT: as DropoutOptions
       : drop_rate_(drop_rate) {}
   /// The probability that a layer is dropped.
-  double drop_rate() const noexcept { return drop_rate_; }
+  TORCH_ARG(double, drop_rate);
 
   /// The fewest layers that stay, drawn or set by hand. Default: 0.
-  LayerDropOptions& min_layers(int64_t value) {
-    min_layers_ = value;
-    return *this;
-  }
-  /// \overload
-  int64_t min_layers() const noexcept { return min_layers_; }
+  TORCH_ARG(int64_t, min_layers) = 0;
 
   /// Names the stream of the draws. Default: one that no other module has, the
   /// same in each run that makes its modules in the same order.
-  LayerDropOptions& seed(uint64_t value) {
-    seed_ = value;
-    return *this;
-  }
-  /// \overload
-  std::optional<uint64_t> seed() const noexcept { return seed_; }
-
- private:
-  double drop_rate_;
-  int64_t min_layers_ = 0;
-  std::optional<uint64_t> seed_;
+  TORCH_ARG(std::optional<uint64_t>, seed);
 };
 
 /// All of `LayerDropImpl` that does not depend on the type of the layers.

@@ -7,6 +7,7 @@
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
 
+#include <torch/arg.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
@@ -32,61 +33,28 @@ class StochasticDepthOptions {
   StochasticDepthOptions(double drop_rate)  // NOLINT: as DropoutOptions
       : drop_rate_(drop_rate) {}
   /// The probability that a row is dropped.
-  double drop_rate() const noexcept { return drop_rate_; }
+  TORCH_ARG(double, drop_rate);
 
   /// What is dropped at once. Default: `kSubset`. Of the modes that keep each
   /// row with the same probability it is the cheapest in every single step and
   /// the least noisy; take `kRow` for a branch with batch norm on few rows.
-  StochasticDepthOptions& mode(DropMode value) {
-    mode_ = value;
-    return *this;
-  }
-  /// \overload
-  DropMode mode() const noexcept { return mode_; }
+  TORCH_ARG(DropMode, mode) = DropMode::kSubset;
 
   /// How the branch's part is scaled. Default: `kTrainInverse`.
-  StochasticDepthOptions& scale(DropScale value) {
-    scale_ = value;
-    return *this;
-  }
-  /// \overload
-  DropScale scale() const noexcept { return scale_; }
+  TORCH_ARG(DropScale, scale) = DropScale::kTrainInverse;
 
   /// Whether the input is added to the branch's part; otherwise dropped rows
   /// are zeros. Default: true.
-  StochasticDepthOptions& residual(bool value) {
-    residual_ = value;
-    return *this;
-  }
-  /// \overload
-  bool residual() const noexcept { return residual_; }
+  TORCH_ARG(bool, residual) = true;
 
   /// Names the stream of the draws. Default: one that no other module has, the
   /// same in each run that makes its modules in the same order. Blocks of one
   /// seed would all be dropped together.
-  StochasticDepthOptions& seed(uint64_t value) {
-    seed_ = value;
-    return *this;
-  }
-  /// \overload
-  std::optional<uint64_t> seed() const noexcept { return seed_; }
+  TORCH_ARG(std::optional<uint64_t>, seed);
 
   /// The shape of the branch's output, needed where `residual(false)` drops all
   /// rows. Default: not declared, found out (see `OutputShape`).
-  StochasticDepthOptions& output_shape(OutputShape value) {
-    output_shape_ = std::move(value);
-    return *this;
-  }
-  /// \overload
-  const OutputShape& output_shape() const noexcept { return output_shape_; }
-
- private:
-  double drop_rate_;
-  DropMode mode_ = DropMode::kSubset;
-  DropScale scale_ = DropScale::kTrainInverse;
-  bool residual_ = true;
-  std::optional<uint64_t> seed_;
-  OutputShape output_shape_;
+  TORCH_ARG(OutputShape, output_shape);
 };
 
 /// All of `StochasticDepthImpl` that does not depend on the type of the branch.

@@ -6,6 +6,7 @@
 #include <gatedpaths/gates/branched_module.hpp>
 #include <gatedpaths/gates/closed_branch_options.hpp>
 
+#include <torch/arg.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/common.h>
 #include <torch/nn/pimpl.h>
@@ -35,35 +36,14 @@ enum class Reduction {
 ///
 /// Example: `ChoiceBlockOptions().max_open(2).reduction(Reduction::kMean)`.
 class ChoiceBlockOptions : public ClosedBranchOptions<ChoiceBlockOptions> {
- public:
   /// The fewest branches that may be open. Default: 1.
-  ChoiceBlockOptions& min_open(int64_t value) {
-    min_open_ = value;
-    return *this;
-  }
-  /// \overload
-  int64_t min_open() const noexcept { return min_open_; }
+  TORCH_ARG(int64_t, min_open) = 1;
 
   /// The most branches that may be open. Default: 1.
-  ChoiceBlockOptions& max_open(int64_t value) {
-    max_open_ = value;
-    return *this;
-  }
-  /// \overload
-  int64_t max_open() const noexcept { return max_open_; }
+  TORCH_ARG(int64_t, max_open) = 1;
 
   /// How the outputs of several open branches become one. Default: `kSum`.
-  ChoiceBlockOptions& reduction(Reduction value) {
-    reduction_ = value;
-    return *this;
-  }
-  /// \overload
-  Reduction reduction() const noexcept { return reduction_; }
-
- private:
-  int64_t min_open_ = 1;
-  int64_t max_open_ = 1;
-  Reduction reduction_ = Reduction::kSum;
+  TORCH_ARG(Reduction, reduction) = Reduction::kSum;
 };
 
 /// All of `ChoiceBlockImpl` that does not depend on the type of the branches.

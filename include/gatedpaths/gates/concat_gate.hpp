@@ -7,6 +7,7 @@
 #include <gatedpaths/gates/closed_branch_options.hpp>
 #include <gatedpaths/slots/slots.hpp>
 
+#include <torch/arg.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/common.h>
 #include <torch/nn/pimpl.h>
@@ -38,28 +39,13 @@ class ConcatGateOptions : public ClosedBranchOptions<ConcatGateOptions> {
   explicit ConcatGateOptions(int64_t dim) : dim_(dim) {}
 
   /// The dim of the concatenation.
-  int64_t dim() const noexcept { return dim_; }
+  TORCH_ARG(int64_t, dim);
 
   /// The fewest branches that may be open. Default: 0.
-  ConcatGateOptions& min_open(int64_t value) {
-    min_open_ = value;
-    return *this;
-  }
-  /// \overload
-  int64_t min_open() const noexcept { return min_open_; }
+  TORCH_ARG(int64_t, min_open) = 0;
 
   /// The most branches that may be open. Default: all.
-  ConcatGateOptions& max_open(int64_t value) {
-    max_open_ = value;
-    return *this;
-  }
-  /// \overload
-  const std::optional<int64_t>& max_open() const noexcept { return max_open_; }
-
- private:
-  int64_t dim_;
-  int64_t min_open_ = 0;
-  std::optional<int64_t> max_open_;
+  TORCH_ARG(std::optional<int64_t>, max_open);
 };
 
 /// All of `ConcatGateImpl` that does not depend on the type of the branches.

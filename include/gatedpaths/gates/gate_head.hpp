@@ -5,6 +5,7 @@
 #include <gatedpaths/gates/gated_module.hpp>
 
 #include <ATen/core/Tensor.h>
+#include <torch/arg.h>
 #include <torch/nn/cloneable.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
@@ -27,51 +28,23 @@ class GateHeadOptions {
       : channels_(channels), gates_(gates) {}
 
   /// The channels of the features.
-  int64_t channels() const noexcept { return channels_; }
+  TORCH_ARG(int64_t, channels);
   /// How many gates are decided on.
-  int64_t gates() const noexcept { return gates_; }
+  TORCH_ARG(int64_t, gates);
 
   /// The features between the two linear layers. Default: 16.
-  GateHeadOptions& hidden(int64_t value) {
-    hidden_ = value;
-    return *this;
-  }
-  /// \overload
-  int64_t hidden() const noexcept { return hidden_; }
+  TORCH_ARG(int64_t, hidden) = 16;
 
   /// The temperature of the gradient in training, above 0: the higher, the
   /// smoother. It does not change how often a gate opens. Default: 1.
-  GateHeadOptions& temperature(double value) {
-    temperature_ = value;
-    return *this;
-  }
-  /// \overload
-  double temperature() const noexcept { return temperature_; }
+  TORCH_ARG(double, temperature) = 1;
 
   /// A gate is open in eval where its probability is above this, in [0, 1].
   /// Default: 0.5.
-  GateHeadOptions& threshold(double value) {
-    threshold_ = value;
-    return *this;
-  }
-  /// \overload
-  double threshold() const noexcept { return threshold_; }
+  TORCH_ARG(double, threshold) = 0.5;
 
   /// Seeds the noise of training forwards. Default: 0.
-  GateHeadOptions& seed(uint64_t value) {
-    seed_ = value;
-    return *this;
-  }
-  /// \overload
-  uint64_t seed() const noexcept { return seed_; }
-
- private:
-  int64_t channels_;
-  int64_t gates_;
-  int64_t hidden_ = 16;
-  double temperature_ = 1;
-  double threshold_ = 0.5;
-  uint64_t seed_ = 0;
+  TORCH_ARG(uint64_t, seed) = 0;
 };
 
 namespace detail {

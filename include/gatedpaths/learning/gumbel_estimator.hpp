@@ -4,6 +4,8 @@
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/learning/path_estimator.hpp>
 
+#include <torch/arg.h>
+
 #include <cstdint>
 #include <vector>
 
@@ -11,19 +13,10 @@ namespace gatedpaths {
 
 /// Options of `GumbelEstimator`.
 class GumbelOptions {
- public:
   /// The temperature of the softmax that gradients go through; above 0. The
   /// smaller, the closer is it to the choice, and the larger is the variance.
   /// Default: 1. See `GumbelEstimator::set_temperature`.
-  GumbelOptions& temperature(double value) {
-    temperature_ = value;
-    return *this;
-  }
-  /// \overload
-  double temperature() const noexcept { return temperature_; }
-
- private:
-  double temperature_ = 1;
+  TORCH_ARG(double, temperature) = 1;
 };
 
 /// Gumbel-softmax with hard choices and straight-through gradients (Jang et

@@ -6,6 +6,7 @@
 #include <gatedpaths/paths/path.hpp>
 
 #include <ATen/core/Tensor.h>
+#include <torch/arg.h>
 
 #include <cstdint>
 #include <optional>
@@ -15,18 +16,9 @@ namespace gatedpaths {
 
 /// Options of `ReinforceEstimator`.
 class ReinforceOptions {
- public:
   /// How much of the baseline stays when a loss comes in, in `[0, 1)`. Default:
   /// 0.9.
-  ReinforceOptions& decay(double value) {
-    decay_ = value;
-    return *this;
-  }
-  /// \overload
-  double decay() const noexcept { return decay_; }
-
- private:
-  double decay_ = 0.9;
+  TORCH_ARG(double, decay) = 0.9;
 };
 
 /// REINFORCE with a baseline (Williams, "Simple statistical gradient-following

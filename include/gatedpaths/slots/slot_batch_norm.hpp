@@ -5,6 +5,7 @@
 #include <gatedpaths/slots/slot_consumer.hpp>
 #include <gatedpaths/slots/slots.hpp>
 
+#include <torch/arg.h>
 #include <torch/nn/cloneable.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/pimpl.h>
@@ -32,15 +33,9 @@ class SlotBatchNormOptions {
       : slot_channels_(std::move(slot_channels)), dense_(std::move(dense)) {}
 
   /// The channels of each slot.
-  const std::vector<int64_t>& slot_channels() const noexcept {
-    return slot_channels_;
-  }
+  TORCH_ARG(std::vector<int64_t>, slot_channels);
   /// The options of the dense layer.
-  const torch::nn::BatchNormOptions& dense() const noexcept { return dense_; }
-
- private:
-  std::vector<int64_t> slot_channels_;
-  torch::nn::BatchNormOptions dense_;
+  TORCH_ARG(torch::nn::BatchNormOptions, dense);
 };
 
 namespace detail {

@@ -5,6 +5,7 @@
 #include <gatedpaths/slots/slot_consumer.hpp>
 #include <gatedpaths/slots/slots.hpp>
 
+#include <torch/arg.h>
 #include <torch/nn/cloneable.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/pimpl.h>
@@ -35,25 +36,13 @@ class SlotConvOptions {
       : slot_channels_(std::move(slot_channels)), dense_(std::move(dense)) {}
 
   /// The channels of each slot.
-  const std::vector<int64_t>& slot_channels() const noexcept {
-    return slot_channels_;
-  }
+  TORCH_ARG(std::vector<int64_t>, slot_channels);
   /// The options of the dense layer.
-  const torch::nn::ConvOptions<D>& dense() const noexcept { return dense_; }
+  TORCH_ARG(torch::nn::ConvOptions<D>, dense);
 
   /// Whether the weights of closed slots coast as those of a dense layer do,
   /// see `SlotLinearOptions::coast`. Default: false.
-  SlotConvOptions& coast(bool value) {
-    coast_ = value;
-    return *this;
-  }
-  /// \overload
-  bool coast() const noexcept { return coast_; }
-
- private:
-  std::vector<int64_t> slot_channels_;
-  torch::nn::ConvOptions<D> dense_;
-  bool coast_ = false;
+  TORCH_ARG(bool, coast) = false;
 };
 
 namespace detail {

@@ -5,6 +5,7 @@
 #include <gatedpaths/slots/slot_consumer.hpp>
 #include <gatedpaths/slots/slots.hpp>
 
+#include <torch/arg.h>
 #include <torch/nn/cloneable.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
@@ -28,36 +29,18 @@ class SlotLinearOptions {
       : slot_features_(std::move(slot_features)), out_features_(out_features) {}
 
   /// The features of each slot.
-  const std::vector<int64_t>& slot_features() const noexcept {
-    return slot_features_;
-  }
+  TORCH_ARG(std::vector<int64_t>, slot_features);
   /// The features of the output.
-  int64_t out_features() const noexcept { return out_features_; }
+  TORCH_ARG(int64_t, out_features);
 
   /// Whether there is a bias. Default: true.
-  SlotLinearOptions& bias(bool value) {
-    bias_ = value;
-    return *this;
-  }
-  /// \overload
-  bool bias() const noexcept { return bias_; }
+  TORCH_ARG(bool, bias) = true;
 
   /// Whether the weights of closed slots coast as those of a dense layer do:
   /// they get a gradient of zeros, so momentum and weight decay go on moving
   /// them, and the cost of a step grows with the number of slots. Default:
   /// false, they get no gradient and do not move.
-  SlotLinearOptions& coast(bool value) {
-    coast_ = value;
-    return *this;
-  }
-  /// \overload
-  bool coast() const noexcept { return coast_; }
-
- private:
-  std::vector<int64_t> slot_features_;
-  int64_t out_features_;
-  bool bias_ = true;
-  bool coast_ = false;
+  TORCH_ARG(bool, coast) = false;
 };
 
 /// The module behind `SlotLinear`, which see.
