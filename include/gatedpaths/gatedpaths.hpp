@@ -1,7 +1,38 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+/// \file
 /// Everything public, except what lies in `distributed/`.
+
+/// \namespace gatedpaths
+/// All that is public. What is in `gatedpaths::detail` may change at any time.
+
+/// \dir gatedpaths/branches
+/// A module as a branch: which types it may have, and the shape of what it
+/// returns, for the time when it does not run.
+
+/// \dir gatedpaths/slots
+/// The open outputs of a concatenation with their positions, and the layers
+/// that take them and touch the weights of the open ones alone.
+
+/// \dir gatedpaths/gates
+/// Branches that are switched on and off, for a whole batch or for each sample.
+
+/// \dir gatedpaths/depth
+/// Layers and residual branches that are dropped at random while training.
+
+/// \dir gatedpaths/paths
+/// Which branches of a network are open: its space of paths, and samplers that
+/// draw one for each step.
+
+/// \dir gatedpaths/exchange
+/// What goes to files and other forms of a network, and comes back.
+
+/// \dir gatedpaths/training
+/// What a training loop needs: the optimizer's step, batch norm, schedules.
+
+/// \dir gatedpaths/learning
+/// A distribution over paths that is learned: logits, estimators, losses.
 
 #include <gatedpaths/branches/any_branch.hpp>
 #include <gatedpaths/branches/named_branch.hpp>

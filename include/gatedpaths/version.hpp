@@ -8,7 +8,9 @@
 /// The version of these headers. CMake reads the three numbers from here; they
 /// stand nowhere else.
 #define GATEDPATHS_VERSION_MAJOR 0
+/// The second one.
 #define GATEDPATHS_VERSION_MINOR 1
+/// The third one.
 #define GATEDPATHS_VERSION_PATCH 0
 
 /// The same as one number that can be compared: `major * 10000 + minor * 100 +

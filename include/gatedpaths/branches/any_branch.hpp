@@ -70,7 +70,9 @@ class GATEDPATHS_EXPORT AnyBranch {
     return *ptr<Impl>();
   }
 
-  /// The module's typed pointer. Throws as `get` does.
+  /// The module's typed pointer.
+  ///
+  /// Throws: `c10::TypeError` where it is of another type.
   template <class Impl>
   std::shared_ptr<Impl> ptr() const {
     auto typed = std::dynamic_pointer_cast<Impl>(module_);

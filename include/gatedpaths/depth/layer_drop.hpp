@@ -89,6 +89,11 @@ class GATEDPATHS_EXPORT LayerDropBase : public BranchedModule {
   void pretty_print(std::ostream& stream) const override;
 
  protected:
+  /// Registers the layers under their names.
+  ///
+  /// Throws: `c10::ValueError` for no layer, two layers of one name, an empty
+  /// or dotted name, an empty holder, a rate outside `[0, 1]`, or `min_layers`
+  /// outside `[0, number of layers]`.
   LayerDropBase(
       const LayerDropOptions& drop_options,
       const std::vector<NamedBranch<>>& layers);
@@ -104,7 +109,8 @@ class GATEDPATHS_EXPORT LayerDropBase : public BranchedModule {
 template <class Child>
 class LayerDropImpl : public LayerDropBase {
  public:
-  /// Registers the layers under their names. Throws as `LayerDrop` says.
+  /// Registers the layers under their names; `c10::ValueError` where they or
+  /// the options do not fit, see `LayerDrop`.
   LayerDropImpl(
       const LayerDropOptions& drop_options,
       const std::vector<NamedBranch<>>& layers)
@@ -117,7 +123,9 @@ class LayerDropImpl : public LayerDropBase {
   auto layer(int64_t index) const {
     return this->template typed_branch<Child>(index);
   }
-  /// The layer called `name`. Throws as for an index.
+  /// The layer called `name`.
+  ///
+  /// Throws: `c10::IndexError`, with all names, where there is no such layer.
   auto layer(std::string_view name) const {
     return layer(this->branch_index(name));
   }

@@ -87,6 +87,9 @@ class GATEDPATHS_EXPORT StochasticDepthBase : public BranchedModule {
   void pretty_print(std::ostream& stream) const override;
 
  protected:
+  /// Registers the branch as "branch" and the convention as "drop".
+  ///
+  /// Throws: `c10::ValueError` for a rate outside `[0, 1]` or an empty holder.
   StochasticDepthBase(
       const StochasticDepthOptions& depth_options, AnyBranch branch);
 
@@ -108,7 +111,9 @@ class GATEDPATHS_EXPORT StochasticDepthBase : public BranchedModule {
 template <class Child>
 class StochasticDepthImpl : public StochasticDepthBase {
  public:
-  /// Registers the branch as "branch". Throws as `StochasticDepth` says.
+  /// Registers the branch as "branch".
+  ///
+  /// Throws: `c10::ValueError` for a rate outside `[0, 1]` or an empty holder.
   StochasticDepthImpl(
       AnyBranch branch, const StochasticDepthOptions& depth_options)
       : StochasticDepthBase(depth_options, std::move(branch)) {}
@@ -145,6 +150,14 @@ class StochasticDepthImpl : public StochasticDepthBase {
 /// `x + branch(x)` bit for bit, and a rate of 1 never calls the branch; neither
 /// draws. Under `kSubset` dropped rows take no part in the branch's gradients;
 /// an inf or NaN of the branch in a dropped row never reaches the result.
+///
+/// Beside torchvision's `drop = StochasticDepth(p, mode)`, which wraps nothing
+/// and adds nothing, so that the branch always runs:
+///
+/// | torchvision | `StochasticDepth(branch, StochasticDepthOptions(p)...)` |
+/// |---|---|
+/// | `x + drop(branch(x))`, mode "row" | `.mode(DropMode::kRow)` |
+/// | `x + drop(branch(x))`, mode "batch" | `.mode(DropMode::kBatch)` |
 ///
 /// Eval: nothing is drawn; the branch runs on all rows, times `keep` under
 /// `DropScale::kEval`. After `stop_drawing()` training does the same.

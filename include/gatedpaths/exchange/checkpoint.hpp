@@ -22,7 +22,7 @@ using ByteSink = std::function<std::size_t(const void* data, std::size_t size)>;
 /// `write` gets a sink and puts the file's bytes into it. They go to a
 /// temporary file in the same folder, which is flushed to the disk and renamed
 /// to `path`, and the folder is flushed too. The new file keeps the old one's
-/// permissions; a symbolic link is followed.
+/// permissions; a symbolic link is followed. For POSIX systems.
 ///
 /// Throws: `c10::Error`, with the path and the system's reason, where a step
 /// fails; `c10::ValueError` where `path` names something other than a regular
@@ -40,7 +40,9 @@ GATEDPATHS_EXPORT void save_atomically(
 
 /// Writes an archive to a file in the same way.
 ///
-/// Throws: as above.
+/// Throws: `c10::Error`, with the path and the system's reason, where a step
+/// fails; `c10::ValueError` where `path` names something other than a regular
+/// file. The old file is then as it was.
 ///
 /// Example:
 /// ```
@@ -61,7 +63,9 @@ GATEDPATHS_EXPORT void save_atomically(
 /// The values are copied into the module's own tensors: these keep their
 /// storage, device and `requires_grad`, and an optimizer that holds them stays
 /// valid. The archive may be on another device, and may be loaded into several
-/// modules. Modules that override `save` or `load` are not served by this.
+/// modules. Modules that override `save` or `load` are not served by this, but
+/// for `StochasticDepth`, whose mode, scale and rate are a buffer: they are in
+/// effect when that is loaded.
 ///
 /// Throws: `c10::ValueError` that lists every difference, e.g. `load_checked:
 /// parameter 'fc1.weight': expected [120, 800] Float, got [120, 400] Float;

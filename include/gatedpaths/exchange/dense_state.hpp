@@ -70,7 +70,8 @@ join_slots(const torch::nn::Module& net, const StateDict& tensors);
 /// undefined), and then its parts are. The result has the network's names, and
 /// shares memory with `dense`.
 ///
-/// Throws: as `join_slots`.
+/// Throws: `c10::ValueError` for names that are unexpected, or a tensor of
+/// another shape, with both sides.
 GATEDPATHS_EXPORT StateDict
 split_slots(const torch::nn::Module& net, const StateDict& dense);
 

@@ -44,20 +44,27 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
  protected:
   /// How closed branches are skipped; the same for all branches.
   struct Settings {
-    std::string gate_kind;
-    Skip skip;
-    ClosedValue closed_value;
-    bool track_statistics;
-    OutputShape output_shape;
-    SampleCapacity capacity;
-    std::optional<int64_t> concat_dim;
-    int64_t min_open;
-    int64_t max_open;
+    std::string gate_kind;              ///< The class's name in messages.
+    Skip skip;                          ///< Whether they run, without a graph.
+    ClosedValue closed_value;           ///< What then stands for them.
+    bool track_statistics;              ///< Whether their buffers then change.
+    OutputShape output_shape;           ///< What they return, where declared.
+    SampleCapacity capacity;            ///< With gates for each sample.
+    std::optional<int64_t> concat_dim;  ///< The dim in which shapes may differ.
+    int64_t min_open;                   ///< The fewest open branches.
+    int64_t max_open;                   ///< The most open branches.
   };
 
+  /// Registers the branches under their names.
+  ///
+  /// Throws: `c10::ValueError` for no branch, two branches of one name, an
+  /// empty or dotted name, an empty holder, bounds that do not fit, or settings
+  /// that contradict each other.
   BranchedModule(Settings settings, std::vector<NamedBranch<>> branches);
 
-  /// The branch as it was given. Throws as `branch_module` does.
+  /// The branch as it was given.
+  ///
+  /// Throws: `c10::IndexError` where there is no such branch.
   const AnyBranch& any_branch(int64_t index) const;
 
   /// The branch as `Child`: a holder, or a `shared_ptr` to the module.
@@ -78,6 +85,8 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
   detail::BranchOutputs run_branches(
       const torch::Tensor& input, const torch::Tensor& open_samples);
 
+  /// The branches, with what is known of their outputs; shared by copies until
+  /// `clone_branches`.
   const std::shared_ptr<detail::BranchList>& branches() const noexcept {
     return branches_;
   }

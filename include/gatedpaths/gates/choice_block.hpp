@@ -62,9 +62,12 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
   torch::Tensor forward(
       const torch::Tensor& input, const torch::Tensor& open = {});
 
-  /// Opens branch `index` and closes the others. Throws as `set_open` does.
+  /// Opens branch `index` and closes the others.
+  ///
+  /// Throws: `c10::IndexError` where there is no such branch;
+  /// `c10::ValueError` where `min_open` is above 1.
   void select(int64_t index);
-  /// Opens the branch called `name` and closes the others.
+  /// \overload
   void select(std::string_view name);
 
   /// For estimators (see `PathEstimator`): weighs the branches by logits in
@@ -84,6 +87,11 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
   void pretty_print(std::ostream& stream) const override;
 
  protected:
+  /// Registers the branches under their names.
+  ///
+  /// Throws: `c10::ValueError` for no branch, two branches of one name, an
+  /// empty or dotted name, an empty holder, bounds that do not fit, or options
+  /// that contradict each other.
   ChoiceBlockBase(
       const ChoiceBlockOptions& block_options,
       std::vector<NamedBranch<>> branches);
@@ -101,7 +109,8 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
 template <class Child = AnyBranch>
 class ChoiceBlockImpl : public ChoiceBlockBase {
  public:
-  /// Registers the branches under their names. Throws as `ChoiceBlock` says.
+  /// Registers the branches under their names; `c10::ValueError` where they or
+  /// the options do not fit, see `ChoiceBlock`.
   ChoiceBlockImpl(
       const ChoiceBlockOptions& block_options,
       std::vector<NamedBranch<>> branches)
@@ -121,7 +130,9 @@ class ChoiceBlockImpl : public ChoiceBlockBase {
   auto branch(int64_t index) const {
     return this->template typed_branch<Child>(index);
   }
-  /// The branch called `name`. Throws as for an index.
+  /// The branch called `name`.
+  ///
+  /// Throws: `c10::IndexError`, with all names, where there is no such branch.
   auto branch(std::string_view name) const {
     return branch(this->branch_index(name));
   }

@@ -72,6 +72,11 @@ class GATEDPATHS_EXPORT ConcatGateBase : public BranchedModule {
   void pretty_print(std::ostream& stream) const override;
 
  protected:
+  /// Registers the branches under their names.
+  ///
+  /// Throws: `c10::ValueError` for no branch, two branches of one name, an
+  /// empty or dotted name, an empty holder, bounds that do not fit, or options
+  /// that contradict each other.
   ConcatGateBase(
       const ConcatGateOptions& gate_options,
       std::vector<NamedBranch<>> branches);
@@ -81,7 +86,8 @@ class GATEDPATHS_EXPORT ConcatGateBase : public BranchedModule {
 template <class Child = AnyBranch>
 class ConcatGateImpl : public ConcatGateBase {
  public:
-  /// Registers the branches under their names. Throws as `ConcatGate` says.
+  /// Registers the branches under their names; `c10::ValueError` where they or
+  /// the options do not fit, see `ConcatGate`.
   ConcatGateImpl(
       const ConcatGateOptions& gate_options,
       std::vector<NamedBranch<>> branches)
@@ -101,7 +107,9 @@ class ConcatGateImpl : public ConcatGateBase {
   auto branch(int64_t index) const {
     return this->template typed_branch<Child>(index);
   }
-  /// The branch called `name`. Throws as for an index.
+  /// The branch called `name`.
+  ///
+  /// Throws: `c10::IndexError`, with all names, where there is no such branch.
   auto branch(std::string_view name) const {
     return branch(this->branch_index(name));
   }

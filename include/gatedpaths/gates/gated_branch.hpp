@@ -51,7 +51,10 @@ class GatedBranchImpl
   /// The child's implementation type.
   using ChildImpl = detail::ChildImpl<Child>;
 
-  /// Registers the child as "branch". Throws as `GatedBranch` says.
+  /// Registers the child as "branch".
+  ///
+  /// Throws: `c10::ValueError` for a null pointer, options that contradict each
+  /// other, or an `output_shape` for a child that returns more than one tensor.
   GatedBranchImpl(
       std::shared_ptr<ChildImpl> child,
       const GatedBranchOptions& branch_options)
@@ -78,8 +81,9 @@ class GatedBranchImpl
   /// Which tensors of a result with several follow the batch is found out once
   /// for each kind of input, by a probe as for zeros (see `OutputShape`).
   ///
-  /// Throws: as `SampleGatedModule` says; `c10::ValueError` for a result with
-  /// another number of rows.
+  /// Throws: `c10::ValueError` where no argument is a tensor, `open` is not a
+  /// bool tensor `[batch]` or opens more samples than the capacity allows, the
+  /// skip is not `kZeroFill`, or a result has another number of rows.
   template <class... A>
   Result forward_samples(const torch::Tensor& open, A&&... args) {
     const auto signature = detail::InputSignature::of(args...);

@@ -61,11 +61,16 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   void to(torch::Device device, bool non_blocking = false) override;
 
  protected:
+  /// Registers the child as "branch".
+  ///
+  /// Throws: `c10::ValueError` for a null pointer, or options that contradict
+  /// each other.
   GatedBranchBase(
       std::shared_ptr<torch::nn::Module> module,
       const GatedBranchOptions& branch_options);
 
-  /// Which samples the child runs on. Throws as `SampleGatedModule` says.
+  /// Which samples the child runs on; see `begin_forward_samples`, which says
+  /// what `c10::ValueError` is thrown for.
   std::shared_ptr<const detail::SampleGates> begin_samples(
       const torch::Tensor& open, const detail::InputSignature& signature);
 

@@ -107,7 +107,11 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable {
   void set_open(std::initializer_list<int64_t> indices);
   /// \overload
   void set_open(c10::IntArrayRef indices);
-  /// Opens exactly the branches called `names`. Throws as for indices.
+  /// Opens exactly the branches called `names`.
+  ///
+  /// Throws: `c10::IndexError`, with all names, for one that is not there;
+  /// `c10::ValueError` for one given twice, or a number of branches outside
+  /// `[min_open(), max_open()]`. The gates are then as they were.
   void set_open(c10::ArrayRef<std::string> names);
 
   /// From now on draws an open set by itself at the start of each training

@@ -34,13 +34,9 @@ class GumbelOptions {
 /// count as if their outputs were zero, so that the part of <g, out_k> that all
 /// branches have in common does not cancel as it does in the exact gradient.
 /// Measured against the gradient of the expected loss, for the two blocks of
-/// `tests/unit/training/test_estimator_bias.cpp` at temperature 1, the mean
+/// `tests/unit/learning/test_estimator_bias.cpp` at temperature 1, the mean
 /// estimate is 0.85 of the exact gradient's norm away from it. Choose
 /// `ReinforceEstimator` where that matters.
-///
-/// Throws, when made: `c10::ValueError` for a temperature that is not above 0
-/// and finite, a gate that is not a `ChoiceBlock` with one open branch, and as
-/// `PathEstimator`.
 ///
 /// Example:
 /// ```
@@ -50,6 +46,11 @@ class GumbelOptions {
 /// ```
 class GATEDPATHS_EXPORT GumbelEstimator : public PathEstimator {
  public:
+  /// Learns `logits` over the paths of `space`; `seed` names the draws.
+  ///
+  /// Throws: `c10::ValueError` for a temperature that is not above 0 and
+  /// finite, a gate that is not a `ChoiceBlock` with one open branch and zeros
+  /// for closed ones, an empty holder, or logits of another space.
   GumbelEstimator(
       PathLogits logits,
       PathSpace space,

@@ -24,9 +24,6 @@ namespace gatedpaths {
 /// The path that `apply` applies is the most probable one; it is what runs in
 /// eval mode. Nothing is drawn but in `apply_plain`.
 ///
-/// Throws, when made: `c10::ValueError` for a gate that is not a `ChoiceBlock`
-/// with one open branch, and as `PathEstimator`.
-///
 /// Example:
 /// ```
 /// gatedpaths::MixtureEstimator estimator(logits, space, /*seed=*/3);
@@ -35,6 +32,11 @@ namespace gatedpaths {
 /// ```
 class GATEDPATHS_EXPORT MixtureEstimator : public PathEstimator {
  public:
+  /// Learns `logits` over the paths of `space`; `seed` names the draws.
+  ///
+  /// Throws: `c10::ValueError` for a gate that is not a `ChoiceBlock` with one
+  /// open branch and zeros for closed ones, an empty holder, or logits of
+  /// another space.
   MixtureEstimator(PathLogits logits, PathSpace space, uint64_t seed);
 
   /// All.

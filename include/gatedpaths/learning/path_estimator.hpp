@@ -32,7 +32,7 @@ namespace gatedpaths {
 ///
 /// The bias is the distance of the mean estimate from the gradient of the
 /// expected loss, as a part of its norm, on one small network
-/// (`tests/unit/training/test_estimator_bias.cpp`); it differs from network to
+/// (`tests/unit/learning/test_estimator_bias.cpp`); it differs from network to
 /// network. All but the first need `ChoiceBlock`s with one open branch.
 ///
 /// A step of the architecture is `apply`, forwards in training mode,
@@ -43,7 +43,7 @@ namespace gatedpaths {
 /// the applied path runs as it is.
 ///
 /// The backward also gives the network's parameters their gradients: clear them
-/// before the next step of the weights. With a `OpenOptimizer`, hand it the
+/// before the next step of the weights. With an `OpenOptimizer`, hand it the
 /// path, `steps.apply(estimator.apply())`, and after a forward of a mixture
 /// call `steps.remember()`. What follows a block must not change its output in
 /// place between forward and backward; LibTorch throws then.
@@ -88,7 +88,7 @@ class GATEDPATHS_EXPORT PathEstimator {
   /// Draws a path by the logits' probabilities (`PathLogits::draw`) and
   /// applies it; forwards are then as without an estimator. Goes one step on.
   ///
-  /// Throws: as `apply`.
+  /// Throws: `c10::Error` for logits that are not finite.
   Path apply_plain();
 
   /// What to call `backward()` on, for a loss of the path that `apply` gave:
@@ -148,7 +148,7 @@ class GATEDPATHS_EXPORT PathEstimator {
  protected:
   /// What one step draws.
   struct Draw {
-    Path path;
+    Path path;  ///< To be applied.
     /// By gate, how its block weighs its branches.
     std::vector<std::pair<int64_t, std::shared_ptr<const BranchWeighting>>>
         weightings{};
@@ -159,6 +159,8 @@ class GATEDPATHS_EXPORT PathEstimator {
   /// Numbers by name, as they are saved.
   using Numbers = std::vector<std::pair<std::string, double>>;
 
+  /// `name` is the class's.
+  ///
   /// Throws: `c10::ValueError` for an empty holder, or logits of another space.
   PathEstimator(
       std::string name, PathLogits logits, PathSpace space, uint64_t seed);
@@ -177,12 +179,12 @@ class GATEDPATHS_EXPORT PathEstimator {
   /// Numbers of the deriving class that are saved too; the next two get them
   /// in the same order.
   virtual Numbers numbers() const { return {}; }
-  /// Throws where one is not valid.
+  /// Throws `c10::ValueError` where one is not valid.
   virtual void check_numbers(const Numbers& /*saved*/) const {}
   /// Goes on with them.
   virtual void set_numbers(const Numbers& /*saved*/) {}
 
-  /// Throws where `save` may not be called now.
+  /// Throws `c10::Error` where `save` may not be called now.
   virtual void check_between_steps() const {}
 
   /// Whether the present path is one of `apply`, and its step not finished.

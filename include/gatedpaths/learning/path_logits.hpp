@@ -22,9 +22,12 @@ namespace gatedpaths {
 /// The module behind `PathLogits`, which see.
 class GATEDPATHS_EXPORT PathLogitsImpl : public torch::nn::Module {
  public:
-  /// Zeros for each gate of the space. Throws as `PathLogits` says.
+  /// Zeros for each gate of the space.
+  ///
+  /// Throws: `c10::ValueError` for a space without a gate, and for a gate that
+  /// opens neither exactly one branch nor any number of them.
   explicit PathLogitsImpl(const PathSpace& space);
-  /// The same, without a network.
+  /// The same, without a network; `c10::ValueError` for a null `layout`, too.
   explicit PathLogitsImpl(std::shared_ptr<const SpaceLayout> layout);
 
   /// The structure of the space that the logits belong to.
@@ -51,7 +54,7 @@ class GATEDPATHS_EXPORT PathLogitsImpl : public torch::nn::Module {
   /// \overload
   torch::Tensor probabilities(std::string_view gate) const;
 
-  /// The logarithm of the probability that `sample` gives this path, a scalar;
+  /// The logarithm of the probability that `draw` gives this path, a scalar;
   /// differentiable. Only gates that the path reaches count.
   ///
   /// Throws: `c10::ValueError` for a path of another space.

@@ -37,8 +37,9 @@ GATEDPATHS_EXPORT at::Tensor target_rate_loss(
 /// `costs`: by gate and branch, in any unit (milliseconds, multiplications,
 /// parameters); negative ones are taken as they are.
 ///
-/// Throws: `c10::ValueError` for another number of gates or branches, or a cost
-/// that is not finite, and as `PathLogits::reach_probabilities`.
+/// Throws: `c10::ValueError` for another number of gates or branches, a cost
+/// that is not finite, or a gate in several places whose probability to be
+/// reached is no product (see `PathLogitsImpl::reach_probabilities`).
 ///
 /// Example:
 /// ```
@@ -70,7 +71,8 @@ GATEDPATHS_EXPORT at::Tensor load_balance_loss(
 /// equally likely, 0 where one is certain. Subtract it to keep exploring, add
 /// it to decide.
 ///
-/// Throws: as `PathLogits::reach_probabilities`.
+/// Throws: `c10::ValueError` for a gate in several places whose probability to
+/// be reached is no product (see `PathLogitsImpl::reach_probabilities`).
 ///
 /// Example: `auto loss = task_loss - 0.01 * path_entropy(*logits);`
 GATEDPATHS_EXPORT at::Tensor path_entropy(const PathLogitsImpl& logits);

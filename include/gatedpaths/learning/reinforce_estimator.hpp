@@ -33,14 +33,11 @@ class ReinforceOptions {
 /// the draws before, `decay * baseline + (1 - decay) * loss`, started with the
 /// first one, and 0 for the first draw. It makes the variance smaller. Over
 /// many draws the mean agrees with the exact gradient within 4 standard errors
-/// (`tests/unit/training/test_estimator_bias.cpp`).
+/// (`tests/unit/learning/test_estimator_bias.cpp`).
 ///
 /// The logits take no part in the forward: it may run without grad mode, or in
 /// training mode for a step of the weights at once. `objective` waits for the
 /// device, to look at the loss.
-///
-/// Throws, when made: `c10::ValueError` for a decay outside of `[0, 1)`, and as
-/// `PathEstimator`.
 ///
 /// Example:
 /// ```
@@ -58,6 +55,10 @@ class ReinforceOptions {
 /// ```
 class GATEDPATHS_EXPORT ReinforceEstimator : public PathEstimator {
  public:
+  /// Learns `logits` over the paths of `space`; `seed` names the draws.
+  ///
+  /// Throws: `c10::ValueError` for a decay outside of `[0, 1)`, an empty
+  /// holder, or logits of another space.
   ReinforceEstimator(
       PathLogits logits,
       PathSpace space,

@@ -42,9 +42,8 @@ namespace gatedpaths {
 /// `GumbelEstimator`, the mean estimate is 0.65 of the exact gradient's norm
 /// away from it; for one block of three and a linear loss, 0.20.
 ///
-/// Throws, when made: `c10::ValueError` for a gate that is not a `ChoiceBlock`
-/// with one open branch, and as `PathEstimator`. In `save`: `c10::Error` where
-/// `finish_step` was not called since the last `apply`.
+/// Throws, in `save`: `c10::Error` where `finish_step` was not called since the
+/// last `apply`.
 ///
 /// Example:
 /// ```
@@ -55,6 +54,11 @@ namespace gatedpaths {
 /// ```
 class GATEDPATHS_EXPORT TwoPathEstimator : public PathEstimator {
  public:
+  /// Learns `logits` over the paths of `space`; `seed` names the draws.
+  ///
+  /// Throws: `c10::ValueError` for a gate that is not a `ChoiceBlock` with one
+  /// open branch and zeros for closed ones, an empty holder, or logits of
+  /// another space.
   TwoPathEstimator(PathLogits logits, PathSpace space, uint64_t seed);
 
   void finish_step() override;

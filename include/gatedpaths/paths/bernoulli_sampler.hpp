@@ -66,7 +66,8 @@ class GATEDPATHS_EXPORT BernoulliSampler : public Sampler {
   ///
   /// Throws: `c10::IndexError` for a gate that does not exist;
   /// `c10::ValueError` for a number of probabilities that is not the number of
-  /// branches, and as above.
+  /// branches, one outside `[0, 1]`, and where those of 0 or 1 leave no set
+  /// that the bounds of a gate allow.
   BernoulliSampler(
       const PathSpace& space, uint64_t seed, const GateValues& probabilities);
   /// \overload

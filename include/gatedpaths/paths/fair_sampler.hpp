@@ -57,7 +57,8 @@ class GATEDPATHS_EXPORT FairSampler : public Sampler {
 
   /// Draws from the space of this structure, without a network.
   ///
-  /// Throws: `c10::ValueError` for a null `layout`, and as above.
+  /// Throws: `c10::ValueError` for a null `layout`, and, with the gate, where
+  /// `min_open` and `max_open` of a gate differ.
   FairSampler(std::shared_ptr<const SpaceLayout> layout, uint64_t seed);
 
   /// The path of step `step`.

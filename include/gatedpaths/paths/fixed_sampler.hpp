@@ -32,7 +32,8 @@ class GATEDPATHS_EXPORT FixedSampler : public Sampler {
 
   /// The same for the space of this structure, without a network.
   ///
-  /// Throws: `c10::ValueError` for a null `layout`, and as above.
+  /// Throws: `c10::ValueError` for a null `layout`, an empty list, and for a
+  /// path of another space.
   FixedSampler(
       std::shared_ptr<const SpaceLayout> layout, std::vector<Path> paths);
 

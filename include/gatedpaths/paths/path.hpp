@@ -88,22 +88,24 @@ class GATEDPATHS_EXPORT Path {
 /// Walks over the settings of a path. The path must outlive what it gives.
 class Path::Iterator {
  public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = GateSetting;
-  using difference_type = std::ptrdiff_t;
-  using pointer = void;
-  using reference = GateSetting;
+  using iterator_category = std::input_iterator_tag;  ///< Gives no references.
+  using value_type = GateSetting;                     ///< What it gives.
+  using difference_type = std::ptrdiff_t;             ///< Between positions.
+  using pointer = void;                               ///< There is none.
+  using reference = GateSetting;                      ///< A value, too.
 
   Iterator() = default;
 
   /// The setting itself, not a reference to one.
   GateSetting operator*() const noexcept { return path_->setting(position_); }
 
+  /// Goes to the next gate.
   Iterator& operator++() noexcept {
     ++position_;
     return *this;
   }
 
+  /// Goes to the next gate; gives where it was.
   Iterator operator++(int) noexcept {
     Iterator before = *this;
     ++position_;
@@ -133,6 +135,7 @@ inline Path::Iterator Path::end() const noexcept {
 /// Lets `std::unordered_set<gatedpaths::Path>` and its like be used.
 template <>
 struct std::hash<gatedpaths::Path> {
+  /// `path.hash()`.
   size_t operator()(const gatedpaths::Path& path) const noexcept {
     return static_cast<size_t>(path.hash());
   }

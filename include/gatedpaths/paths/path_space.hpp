@@ -90,7 +90,9 @@ class GATEDPATHS_EXPORT PathSpace {
   /// Throws: `c10::IndexError` where there is none.
   GatedModule& gate(int64_t index) const;
 
-  /// The gate of this name in the network. Throws as `gate_index`.
+  /// The gate of this name in the network.
+  ///
+  /// Throws: `c10::IndexError`, with the names, where there is none.
   GatedModule& gate(std::string_view name) const {
     return gate(gate_index(name));
   }

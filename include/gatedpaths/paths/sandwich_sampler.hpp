@@ -55,8 +55,8 @@ class GATEDPATHS_EXPORT SandwichSampler : public Sampler {
   ///
   /// Throws: `c10::IndexError` for a gate that does not exist;
   /// `c10::ValueError` for a number of sizes that is not the number of
-  /// branches, a size that is negative or not finite, a null `layout`, and as
-  /// above.
+  /// branches, a size that is negative or not finite, a null `layout`, or a
+  /// negative `random_paths`.
   SandwichSampler(
       std::shared_ptr<const SpaceLayout> layout,
       uint64_t seed,

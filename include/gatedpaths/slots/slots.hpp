@@ -83,7 +83,8 @@ class GATEDPATHS_EXPORT Slots {
   /// on the value's device. Undefined where it has all `batch_size()` of them,
   /// as it does except with gates for each sample.
   ///
-  /// Throws: as `at`.
+  /// Throws: `c10::IndexError` where there is no such slot; `c10::ValueError`
+  /// where it holds none.
   const at::Tensor& samples(int64_t index) const;
 
   /// Whether some slot holds a part of the samples only.

@@ -42,8 +42,9 @@ namespace gatedpaths {
 ///
 /// It keeps the network alive, and refers to the optimizer.
 ///
-/// Throws, when made: `c10::ValueError` for an optimizer that does not treat
-/// each parameter by itself (`LBFGS`), or the space of another network.
+/// Throws, when made: `c10::ValueError` for a null `root`, an optimizer that
+/// does not treat each parameter by itself (`LBFGS`), or the space of another
+/// network.
 ///
 /// Example:
 /// ```

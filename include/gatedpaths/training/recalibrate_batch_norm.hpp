@@ -45,7 +45,8 @@ concept NetworkHandle = requires(Net& net) {
 /// Measures batch norm's statistics anew for the path that is open, by running
 /// the network on `batches`, a range of what `run` takes:
 /// `run(batch)` is called for each and has to run `root`'s forward once.
-/// Returns how many norms were measured.
+/// Returns how many norms were measured. It is what PyTorch's
+/// `torch.optim.swa_utils.update_bn` does, for one path.
 ///
 /// A path that is taken out of a network of many was trained while the norms'
 /// running statistics mixed all paths, so they fit none of them (Yu and Huang,

@@ -52,12 +52,16 @@ class GATEDPATHS_EXPORT Schedule {
   static Schedule linear(double from, double to, int64_t steps);
 
   /// Along half a wave of the cosine: level at both ends (Loshchilov and
-  /// Hutter, "SGDR", arXiv 1608.03983). Throws as `linear`.
+  /// Hutter, "SGDR", arXiv 1608.03983).
+  ///
+  /// Throws: `c10::ValueError` for numbers that are not finite, and for a
+  /// number of steps below 1.
   static Schedule cosine(double from, double to, int64_t steps);
 
   /// By the same factor in each step, as temperatures are mostly lowered.
   ///
-  /// Throws: as `linear`, and for numbers that are not above 0.
+  /// Throws: `c10::ValueError` for numbers that are not finite or not above 0,
+  /// and for a number of steps below 1.
   static Schedule exponential(double from, double to, int64_t steps);
 
   /// The same schedule after a warm-up of `steps` steps, which goes along a
@@ -80,7 +84,7 @@ class GATEDPATHS_EXPORT Schedule {
   /// The schedule that a text of `to_string` stands for.
   ///
   /// Throws: `c10::ValueError`, with the text, for one of another form or
-  /// another version, and as the functions above.
+  /// another version, or with numbers that the functions above refuse.
   static Schedule parse(std::string_view text);
 
   bool operator==(const Schedule&) const = default;
