@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every C++ block of README.md is a region of an example that the tests run.
+"""Every C++ block of the two READMEs is a region of an example that the tests run.
 
 A block is named by the comment before it,
 
@@ -20,6 +20,7 @@ import textwrap
 
 from sources import ROOT
 
+DOCUMENTS = ("README.md", "examples/README.md")
 FENCE = re.compile(r"^```(?:cpp|c\+\+|cc|C\+\+)\s*$")
 OUTPUT = re.compile(r"^<!-- output: (\S+) -->$\n+```\w*\n(.*?)^```$", re.M | re.S)
 COMMENT = re.compile(r"^<!-- example: (\S+) \[([^\]]+)\] -->$")
@@ -72,25 +73,26 @@ def problem_of(comment, body):
     return None
 
 
+def problems_in(text):
+    """Yields (line number, what is wrong or None) for each block that is checked."""
+    for number, comment, body in blocks(text):
+        yield number, problem_of(comment, body)
+    for match in OUTPUT.finditer(text):
+        file, body = match.groups()
+        equal = (ROOT / file).is_file() and (ROOT / file).read_text("utf-8") == body
+        number = text.count("\n", 0, match.start()) + 1
+        yield number, None if equal else f"the block differs from {file}"
+
+
 def main():
-    readme = ROOT / "README.md"
-    if not readme.exists():
-        print("README.md: not there, nothing to check")
-        return 77
     failed = False
     count = 0
-    for number, comment, body in blocks(readme.read_text("utf-8")):
-        count += 1
-        problem = problem_of(comment, body)
-        if problem:
-            print(f"README.md:{number}: {problem}")
-            failed = True
-    for match in OUTPUT.finditer(readme.read_text("utf-8")):
-        count += 1
-        file, body = match.groups()
-        if not (ROOT / file).is_file() or (ROOT / file).read_text("utf-8") != body:
-            print(f"README.md: the block after 'output: {file}' differs from it")
-            failed = True
+    for document in DOCUMENTS:
+        for number, problem in problems_in((ROOT / document).read_text("utf-8")):
+            count += 1
+            if problem:
+                print(f"{document}:{number}: {problem}")
+                failed = True
     print(f"{count} blocks checked")
     return failed
 
