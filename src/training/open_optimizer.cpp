@@ -5,10 +5,14 @@
 #include <torch/optim/lbfgs.h>
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+
+#include "../gates/gate_walk.hpp"
 
 namespace gatedpaths {
 
@@ -56,7 +60,7 @@ class OpenOptimizer::Builder {
             parameter.unsafeGetTensorImpl(), static_cast<int64_t>(g));
       }
     }
-    visit(*owner_.root_, 0, nullptr, nullptr);
+    walk(*owner_.root_);
     for (const auto& group : groups) {
       for (const auto& parameter : group.params()) {
         if (!numbers_.contains(parameter.unsafeGetTensorImpl())) {
@@ -70,9 +74,10 @@ class OpenOptimizer::Builder {
 
  private:
   using Impls = std::unordered_set<const c10::TensorImpl*>;
-  // The units of the gate around, while outside of all its branches.
-  using Branches =
-      std::unordered_map<const torch::nn::Module*, std::vector<size_t>>;
+  struct Place {
+    size_t unit;
+    std::shared_ptr<const Impls> in_slots;  // of the layer around, if any
+  };
 
   size_t add_units(int64_t count) {
     const size_t first = owner_.units_.size();
@@ -94,44 +99,34 @@ class OpenOptimizer::Builder {
     }
   }
 
-  // `in_slots`: what belongs to the slots of the layer around, if any.
-  void visit(
-      torch::nn::Module& module,
-      size_t unit,
-      const Branches* branches,
-      const Impls* in_slots) {
-    if (!visited_.emplace(&module, unit).second) {
-      return;
+  void walk(torch::nn::Module& root) {
+    detail::walk_gates(
+        root,
+        Place{0, nullptr},
+        [this](const detail::WalkedModule& at, Place& place) {
+          return visit(at.module, place);
+        },
+        [this](const GatedModule& gate, int64_t branch, const Place& place) {
+          const size_t first = owner_.first_units_[gates_.at(&gate)];
+          return std::optional(
+              Place{first + static_cast<size_t>(branch), place.in_slots});
+        });
+  }
+
+  bool visit(torch::nn::Module& module, Place& place) {
+    if (!visited_.emplace(&module, place.unit).second) {
+      return false;
     }
-    Impls own_slots;
     if (auto* layer = dynamic_cast<SlotConsumer*>(&module)) {
-      own_slots = add_slots(*layer);
-      in_slots = &own_slots;
+      place.in_slots = std::make_shared<const Impls>(add_slots(*layer));
     }
     for (const auto& parameter : module.parameters(/*recurse=*/false)) {
-      if (in_slots == nullptr ||
-          !in_slots->contains(parameter.unsafeGetTensorImpl())) {
-        add(parameter, unit);
+      if (place.in_slots == nullptr ||
+          !place.in_slots->contains(parameter.unsafeGetTensorImpl())) {
+        add(parameter, place.unit);
       }
     }
-    Branches own_branches;
-    if (const auto* gate = dynamic_cast<const GatedModule*>(&module)) {
-      const size_t first = owner_.first_units_[gates_.at(gate)];
-      for (int64_t b = 0; b < gate->num_branches(); ++b) {
-        own_branches[&gate->branch_module(b)].push_back(
-            first + static_cast<size_t>(b));
-      }
-      branches = &own_branches;
-    }
-    for (const auto& child : module.children()) {
-      if (branches == nullptr || !branches->contains(child.get())) {
-        visit(*child, unit, branches, in_slots);
-        continue;
-      }
-      for (const size_t branch : branches->at(child.get())) {
-        visit(*child, branch, nullptr, in_slots);
-      }
-    }
+    return true;
   }
 
   // Gives each slot its unit. Returns the parameters of all slots.
