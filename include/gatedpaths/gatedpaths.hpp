@@ -5,6 +5,7 @@
 
 #include <gatedpaths/branches/any_branch.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
+#include <gatedpaths/branches/network_ref.hpp>
 #include <gatedpaths/branches/output_shape.hpp>
 #include <gatedpaths/depth/depth_rates.hpp>
 #include <gatedpaths/depth/drop_mode.hpp>

@@ -108,16 +108,10 @@ GateLayout layout_of(
   return layout;
 }
 
-torch::nn::Module& checked(const ModulePtr& root) {
-  TORCH_CHECK_VALUE(
-      root != nullptr, "PathSpace: expected a network, got a null pointer");
-  return *root;
-}
-
 }  // namespace
 
-PathSpace::PathSpace(torch::nn::Module& root) {
-  std::vector<Found> found = find_gates(root);
+PathSpace::PathSpace(const NetworkRef& root) {
+  std::vector<Found> found = find_gates(root.module("PathSpace"));
   drop_needless_places(found);
   const std::vector<size_t> order = outer_first(found);
   std::vector<size_t> new_number(order.size());
@@ -132,9 +126,6 @@ PathSpace::PathSpace(torch::nn::Module& root) {
   }
   layout_ = std::make_shared<const SpaceLayout>(std::move(layouts));
 }
-
-PathSpace::PathSpace(const std::shared_ptr<torch::nn::Module>& root)
-    : PathSpace(checked(root)) {}
 
 GatedModule& PathSpace::gate(int64_t index) const {
   layout_->gate(index);  // throws where there is none

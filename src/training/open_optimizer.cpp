@@ -18,9 +18,7 @@ namespace gatedpaths {
 
 namespace {
 
-void check_space(
-    const std::shared_ptr<torch::nn::Module>& root, const PathSpace& space) {
-  const PathSpace own(root);
+void check_space(const PathSpace& own, const PathSpace& space) {
   TORCH_CHECK_VALUE(
       own.num_gates() == space.num_gates(),
       "OpenOptimizer: expected the space of the network, of ",
@@ -45,7 +43,7 @@ void check_space(
 // Walks the module tree once and gives each parameter its unit.
 class OpenOptimizer::Builder {
  public:
-  explicit Builder(OpenOptimizer& owner) : owner_(owner) {
+  Builder(OpenOptimizer& owner, torch::nn::Module& root) : owner_(owner) {
     owner_.units_.resize(1);
     for (int64_t g = 0; g < owner_.space_.num_gates(); ++g) {
       const GatedModule& gate = owner_.space_.gate(g);
@@ -60,7 +58,7 @@ class OpenOptimizer::Builder {
             parameter.unsafeGetTensorImpl(), static_cast<int64_t>(g));
       }
     }
-    walk(*owner_.root_);
+    walk(root);
     for (const auto& group : groups) {
       for (const auto& parameter : group.params()) {
         if (!numbers_.contains(parameter.unsafeGetTensorImpl())) {
@@ -157,17 +155,15 @@ class OpenOptimizer::Builder {
 };
 
 OpenOptimizer::OpenOptimizer(
-    std::shared_ptr<torch::nn::Module> root,
-    PathSpace space,
-    torch::optim::Optimizer& optimizer)
-    : root_(std::move(root)), space_(std::move(space)), optimizer_(optimizer) {
-  TORCH_CHECK_VALUE(root_, "OpenOptimizer: expected a network, got none");
+    const NetworkRef& root, PathSpace space, torch::optim::Optimizer& optimizer)
+    : root_(root.owner()), space_(std::move(space)), optimizer_(optimizer) {
+  auto& network = root.module("OpenOptimizer");
   TORCH_CHECK_VALUE(
       dynamic_cast<torch::optim::LBFGS*>(&optimizer) == nullptr,
       "OpenOptimizer: expected an optimizer that treats each parameter by "
       "itself, got LBFGS");
-  check_space(root_, space_);
-  const Builder builder(*this);
+  check_space(PathSpace(network), space_);
+  const Builder builder(*this, network);
 }
 
 void OpenOptimizer::apply(const Path& path) {
