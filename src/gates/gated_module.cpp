@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/gated_module.hpp>
-#include "../random/counter_random.hpp"
 #include "../random/draw_open_set.hpp"
 
 #include <c10/util/Exception.h>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "../text/text.hpp"
+#include "next_draw.hpp"
 
 namespace gatedpaths {
 namespace {
@@ -209,9 +209,8 @@ void GatedModule::draw(bool training) {
   if (!training) {
     return;
   }
-  detail::CounterRandom random(draw_state_->seed, draw_state_->step, 0);
+  auto random = detail::next_draw(*draw_state_);
   detail::draw_open_set(random, num_branches(), min_open_, max_open_, drawn_);
-  ++draw_state_->step;
 }
 
 }  // namespace gatedpaths

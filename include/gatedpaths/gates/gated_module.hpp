@@ -3,6 +3,7 @@
 
 #include <gatedpaths/branches/detail/restorable.hpp>
 #include <gatedpaths/export.hpp>
+#include <gatedpaths/gates/draw_state.hpp>
 
 #include <torch/nn/module.h>
 
@@ -15,17 +16,6 @@
 #include <vector>
 
 namespace gatedpaths {
-
-/// Where a module that draws its own gates stands in its random stream.
-///
-/// The n-th draw depends on `seed` and `step` alone, so these two integers are
-/// all that has to be saved to go on exactly.
-struct DrawState {
-  uint64_t seed = 0;  ///< Names the stream.
-  uint64_t step = 0;  ///< How many training forwards have drawn so far.
-
-  bool operator==(const DrawState&) const = default;
-};
 
 /// The interface of everything with gates: `GatedBranch`, `ChoiceBlock`,
 /// `ConcatGate`, and any module of yours that derives from it.
