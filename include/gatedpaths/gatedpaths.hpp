@@ -19,6 +19,7 @@
 #include <gatedpaths/gates/closed_branch_options.hpp>
 #include <gatedpaths/gates/concat_gate.hpp>
 #include <gatedpaths/gates/draw_state.hpp>
+#include <gatedpaths/gates/draw_states.hpp>
 #include <gatedpaths/gates/gate_head.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
 #include <gatedpaths/gates/gated_branch_base.hpp>

@@ -138,6 +138,12 @@ void GatedModule::set_draw_state(const DrawState& state) {
   draw_state_ = state;
 }
 
+void GatedModule::visit_draws(const DrawVisitor& visit) {
+  if (draw_state_) {
+    visit("gate", *draw_state_);
+  }
+}
+
 void GatedModule::init_gates(
     std::string_view kind,
     std::vector<std::string> names,

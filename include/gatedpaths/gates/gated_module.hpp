@@ -38,7 +38,8 @@ namespace gatedpaths {
 /// gate.is_open(1);                  // true
 /// gate.branch_names();              // {"conv3x3", "conv5x5"}
 /// ```
-class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable {
+class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable,
+                                      public virtual Drawer {
  public:
   /// The branches' names, in order: the keys in checkpoints and in path texts.
   const std::vector<std::string>& branch_names() const noexcept {
@@ -116,6 +117,9 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable {
 
   /// Goes on drawing from a saved state (see `draw_state`).
   void set_draw_state(const DrawState& state);
+
+  /// Visits its own draws, where it draws, as of the kind "gate".
+  void visit_draws(const DrawVisitor& visit) override;
 
   /// The module behind branch `index`; two branches may share one.
   ///
