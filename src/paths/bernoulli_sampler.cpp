@@ -66,17 +66,9 @@ std::vector<std::vector<double>> same_for_all(
 }  // namespace
 
 BernoulliSampler::BernoulliSampler(
-    const PathSpace& space, uint64_t seed, double p)
-    : BernoulliSampler(space.layout(), seed, p) {}
-
-BernoulliSampler::BernoulliSampler(
     std::shared_ptr<const SpaceLayout> layout, uint64_t seed, double p)
     : Sampler(std::move(layout), seed),
       sets_(bernoulli_sets(this->layout(), same_for_all(this->layout(), p))) {}
-
-BernoulliSampler::BernoulliSampler(
-    const PathSpace& space, uint64_t seed, const GateValues& probabilities)
-    : BernoulliSampler(space.layout(), seed, probabilities) {}
 
 BernoulliSampler::BernoulliSampler(
     std::shared_ptr<const SpaceLayout> layout,

@@ -22,9 +22,8 @@ namespace gatedpaths {
 /// The module behind `PathLogits`, which see.
 class GATEDPATHS_EXPORT PathLogitsImpl : public torch::nn::Module {
  public:
-  /// Zeros for each gate of the space. Throws as `PathLogits` says.
-  explicit PathLogitsImpl(const PathSpace& space);
-  /// The same, without a network.
+  /// Zeros for each gate of a `PathSpace`, or of its `layout()` without a
+  /// network. Throws as `PathLogits` says.
   explicit PathLogitsImpl(std::shared_ptr<const SpaceLayout> layout);
 
   /// The structure of the space that the logits belong to.

@@ -152,6 +152,10 @@ class GATEDPATHS_EXPORT PathSpace {
   const std::shared_ptr<const SpaceLayout>& layout() const noexcept {
     return layout_;
   }
+  /// The same, for what takes a structure: a sampler takes either.
+  operator std::shared_ptr<const SpaceLayout>() const noexcept {  // NOLINT
+    return layout_;
+  }
 
   /// Whether the structure is the same: a path of one is then a path of the
   /// other.
