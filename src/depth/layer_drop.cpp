@@ -92,9 +92,6 @@ void LayerDropBase::keep_every(int64_t n) {
   std::vector<int64_t> kept;
   for (int64_t index = 0; index < num_branches(); index += n) {
     kept.push_back(index);
-    if (n >= num_branches()) {
-      break;  // or a large n would overflow
-    }
   }
   set_open(c10::IntArrayRef(kept));
 }
