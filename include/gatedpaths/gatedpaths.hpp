@@ -36,6 +36,7 @@
 
 #include <gatedpaths/branches/any_branch.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
+#include <gatedpaths/branches/network_ref.hpp>
 #include <gatedpaths/branches/output_shape.hpp>
 #include <gatedpaths/depth/depth_rates.hpp>
 #include <gatedpaths/depth/drop_mode.hpp>
@@ -48,6 +49,8 @@
 #include <gatedpaths/gates/choice_block.hpp>
 #include <gatedpaths/gates/closed_branch_options.hpp>
 #include <gatedpaths/gates/concat_gate.hpp>
+#include <gatedpaths/gates/draw_state.hpp>
+#include <gatedpaths/gates/draw_states.hpp>
 #include <gatedpaths/gates/gate_head.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
 #include <gatedpaths/gates/gated_branch_base.hpp>

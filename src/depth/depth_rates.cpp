@@ -5,6 +5,9 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <iterator>
+
 #include "../text/text_reader.hpp"
 
 namespace gatedpaths {
@@ -34,12 +37,28 @@ void check_layers(std::string_view method, int64_t layers) {
 
 DepthRates DepthRates::uniform(double rate) {
   check_rate("uniform", "rate", rate);
-  return {Form::kUniform, rate};
+  return {Form::kUniform, rate, rate};
 }
 
-DepthRates DepthRates::linear(double last) {
+DepthRates DepthRates::linear(double first, double last) {
+  check_rate("linear", "first", first);
   check_rate("linear", "last", last);
-  return {Form::kLinear, last};
+  return {Form::kLinear, first, last};
+}
+
+DepthRates DepthRates::linear_decay(double last) {
+  check_rate("linear_decay", "last", last);
+  return {Form::kLinearDecay, 0, last};
+}
+
+DepthRates DepthRates::convnext(double rate) {
+  check_rate("convnext", "rate", rate);
+  return {Form::kConvNeXt, 0, rate};
+}
+
+DepthRates DepthRates::efficientnet(double rate) {
+  check_rate("efficientnet", "rate", rate);
+  return {Form::kEfficientNet, 0, rate};
 }
 
 double DepthRates::at(int64_t layer, int64_t layers) const {
@@ -50,11 +69,21 @@ double DepthRates::at(int64_t layer, int64_t layers) const {
           "DepthRates::at: expected a layer in [0, {}), got {}",
           layers,
           layer));
-  if (form_ == Form::kUniform) {
-    return rate_;
+  const auto position = static_cast<double>(layer);
+  const auto count = static_cast<double>(layers);
+  // The quotient first: it is exactly 1 where the line ends.
+  switch (form_) {
+    case Form::kLinearDecay:
+      return last_ * ((position + 1) / count);
+    case Form::kEfficientNet:
+      return last_ * (position / count);
+    case Form::kUniform:
+    case Form::kLinear:
+    case Form::kConvNeXt:
+      break;
   }
-  // The quotient first: it is exactly 1 for the last layer.
-  return rate_ * (static_cast<double>(layer + 1) / static_cast<double>(layers));
+  return layers == 1 ? first_
+                     : std::lerp(first_, last_, position / (count - 1));
 }
 
 std::vector<double> DepthRates::rates(int64_t layers) const {
@@ -67,12 +96,24 @@ std::vector<double> DepthRates::rates(int64_t layers) const {
 }
 
 std::string DepthRates::to_string() const {
-  return fmt::format(
-      "{}-{}:{}={})",
-      kRatesFamily,
-      kRatesVersion,
-      form_ == Form::kUniform ? "uniform(rate" : "linear(last",
-      rate_);
+  const auto text = [&](const auto&... parts) {
+    std::string joined = fmt::format("{}-{}:", kRatesFamily, kRatesVersion);
+    (fmt::format_to(std::back_inserter(joined), "{}", parts), ...);
+    return joined + ")";
+  };
+  switch (form_) {
+    case Form::kUniform:
+      return text("uniform(rate=", last_);
+    case Form::kLinear:
+      return text("linear(first=", first_, ",last=", last_);
+    case Form::kLinearDecay:
+      return text("linear_decay(last=", last_);
+    case Form::kConvNeXt:
+      return text("convnext(rate=", last_);
+    case Form::kEfficientNet:
+      break;
+  }
+  return text("efficientnet(rate=", last_);
 }
 
 DepthRates DepthRates::parse(std::string_view text) {
@@ -82,9 +123,19 @@ DepthRates DepthRates::parse(std::string_view text) {
   if (reader.skip("uniform(")) {
     rates = uniform(reader.number("rate"));
   } else if (reader.skip("linear(")) {
-    rates = linear(reader.number("last"));
+    const double first = reader.number("first");
+    reader.expect(",");
+    rates = linear(first, reader.number("last"));
+  } else if (reader.skip("linear_decay(")) {
+    rates = linear_decay(reader.number("last"));
+  } else if (reader.skip("convnext(")) {
+    rates = convnext(reader.number("rate"));
+  } else if (reader.skip("efficientnet(")) {
+    rates = efficientnet(reader.number("rate"));
   } else {
-    reader.fail("'uniform(' or 'linear('");
+    reader.fail(
+        "'uniform(', 'linear(', 'linear_decay(', 'convnext(' or "
+        "'efficientnet('");
   }
   reader.expect(")");
   reader.end();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/depth/layer_drop.hpp>
 
-#include "../random/counter_random.hpp"
+#include "../gates/next_draw.hpp"
 #include "../random/draw_conditional_set.hpp"
 #include "../random/draw_open_set.hpp"
 
@@ -92,9 +92,6 @@ void LayerDropBase::keep_every(int64_t n) {
   std::vector<int64_t> kept;
   for (int64_t index = 0; index < num_branches(); index += n) {
     kept.push_back(index);
-    if (n >= num_branches()) {
-      break;  // or a large n would overflow
-    }
   }
   set_open(c10::IntArrayRef(kept));
 }
@@ -126,8 +123,9 @@ void LayerDropBase::pretty_print(std::ostream& stream) const {
 }
 
 void LayerDropBase::draw_layers() {
-  const DrawState state = *draw_state();
-  detail::CounterRandom random(state.seed, state.step, 0);
+  DrawState state = *draw_state();
+  auto random = detail::next_draw(state);
+  set_draw_state(state);
   if (drop_rate_ == 1) {
     // No set has a probability, but those of the smallest size have a limit.
     detail::draw_open_set(
@@ -138,7 +136,6 @@ void LayerDropBase::draw_layers() {
     detail::draw_conditional_set(
         random, keep, min_open(), num_branches(), drawn_layers_);
   }
-  set_draw_state({state.seed, state.step + 1});
   begin_forward_of(drawn_layers_);
 }
 

@@ -2,7 +2,7 @@
 #include <gatedpaths/depth/stochastic_depth.hpp>
 
 #include <gatedpaths/branches/detail/sample_gates.hpp>
-#include "../random/counter_random.hpp"
+#include "../gates/next_draw.hpp"
 #include "../random/draw_open_set.hpp"
 
 #include "../branches/branch_list.hpp"
@@ -84,8 +84,9 @@ Kept draw_kept(GatedModule& gate, DropMode mode, double keep, int64_t units) {
     kept.count = 0;
     return kept;
   }
-  const DrawState state = *gate.draw_state();
-  detail::CounterRandom random(state.seed, state.step, 0);
+  DrawState state = *gate.draw_state();
+  auto random = detail::next_draw(state);
+  gate.set_draw_state(state);
   switch (mode) {
     case DropMode::kRow:
       kept = keep_each_row(random, keep, units);
@@ -97,7 +98,6 @@ Kept draw_kept(GatedModule& gate, DropMode mode, double keep, int64_t units) {
       kept = keep_subset(random, keep, units);
       break;
   }
-  gate.set_draw_state({state.seed, state.step + 1});
   return kept;
 }
 

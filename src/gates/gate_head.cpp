@@ -4,7 +4,7 @@
 #include <gatedpaths/branches/detail/clone_module.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
-#include "../random/counter_random.hpp"
+#include "next_draw.hpp"
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
@@ -209,8 +209,7 @@ void GateHeadImpl::check_options() const {
 }
 
 torch::Tensor GateHeadImpl::logistic_noise(const torch::Tensor& logits) {
-  detail::CounterRandom random(draw_state_.seed, draw_state_.step, 0);
-  ++draw_state_.step;
+  auto random = detail::next_draw(draw_state_);
   // From pageable memory the copy would wait for the GPU.
   const bool on_gpu = logits.is_cuda();
   const auto noise = at::empty(

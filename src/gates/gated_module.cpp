@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/gated_module.hpp>
-#include "../random/counter_random.hpp"
 #include "../random/draw_open_set.hpp"
 
 #include <c10/util/Exception.h>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "../text/text.hpp"
+#include "next_draw.hpp"
 
 namespace gatedpaths {
 namespace {
@@ -138,6 +138,12 @@ void GatedModule::set_draw_state(const DrawState& state) {
   draw_state_ = state;
 }
 
+void GatedModule::visit_draws(const DrawVisitor& visit) {
+  if (draw_state_) {
+    visit("gate", *draw_state_);
+  }
+}
+
 void GatedModule::init_gates(
     std::string_view kind,
     std::vector<std::string> names,
@@ -209,9 +215,8 @@ void GatedModule::draw(bool training) {
   if (!training) {
     return;
   }
-  detail::CounterRandom random(draw_state_->seed, draw_state_->step, 0);
+  auto random = detail::next_draw(*draw_state_);
   detail::draw_open_set(random, num_branches(), min_open_, max_open_, drawn_);
-  ++draw_state_->step;
 }
 
 }  // namespace gatedpaths

@@ -49,6 +49,13 @@ void SampleGatedModule::set_capacity_state(const DrawState& state) {
   capacity_state_ = state;
 }
 
+void SampleGatedModule::visit_draws(const DrawVisitor& visit) {
+  GatedModule::visit_draws(visit);
+  if (capacity_state_) {
+    visit("capacity", *capacity_state_);
+  }
+}
+
 void SampleGatedModule::init_sample_gates(
     std::string_view kind,
     int64_t open_dims,

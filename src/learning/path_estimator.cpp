@@ -188,7 +188,7 @@ void PathEstimator::load(torch::serialize::InputArchive& archive) {
   const auto read = [&](const std::string& key) {
     return read_value(archive, name_, key);
   };
-  const SamplerState state{
+  const DrawState state{
       static_cast<uint64_t>(read("seed").toInt()),
       static_cast<uint64_t>(read("step").toInt())};
   Numbers saved = numbers();

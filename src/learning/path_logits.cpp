@@ -78,9 +78,6 @@ std::vector<double> numbers_of(const torch::Tensor& tensor) {
 
 }  // namespace
 
-PathLogitsImpl::PathLogitsImpl(const PathSpace& space)
-    : PathLogitsImpl(space.layout()) {}
-
 PathLogitsImpl::PathLogitsImpl(std::shared_ptr<const SpaceLayout> layout)
     : layout_(std::move(layout)) {
   TORCH_CHECK_VALUE(

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "draw_path.hpp"
@@ -15,36 +14,17 @@ namespace {
 
 using BernoulliSets = std::vector<detail::ConditionalSets>;
 
-void check_possible(
-    const GateLayout& gate, const std::vector<double>& probabilities) {
-  const auto never =
-      std::count(probabilities.begin(), probabilities.end(), 0.0);
-  const auto always =
-      std::count(probabilities.begin(), probabilities.end(), 1.0);
-  const auto branches = static_cast<int64_t>(probabilities.size());
-  TORCH_CHECK_VALUE(
-      always <= gate.max_open && branches - never >= gate.min_open,
-      fmt::format(
-          "BernoulliSampler: expected probabilities that allow {} to {} open "
-          "branches of {} in gate '{}', got {} that are 0 and {} that are 1",
-          gate.min_open,
-          gate.max_open,
-          branches,
-          gate.name,
-          never,
-          always));
-}
-
 std::shared_ptr<const BernoulliSets> bernoulli_sets(
     const SpaceLayout& layout, const std::vector<std::vector<double>>& all) {
   BernoulliSets sets;
   for (size_t i = 0; i < all.size(); ++i) {
     const GateLayout& gate = layout.gates()[i];
-    check_possible(gate, all[i]);
-    std::vector<double> odds;
-    for (const double probability : all[i]) {
-      odds.push_back(detail::odds_of(probability));
-    }
+    const auto odds = detail::conditional_odds(
+        "BernoulliSampler",
+        fmt::format(" in gate '{}'", gate.name),
+        all[i],
+        gate.min_open,
+        gate.max_open);
     sets.emplace_back(odds, gate.min_open, gate.max_open);
   }
   return std::make_shared<const BernoulliSets>(std::move(sets));
@@ -66,17 +46,9 @@ std::vector<std::vector<double>> same_for_all(
 }  // namespace
 
 BernoulliSampler::BernoulliSampler(
-    const PathSpace& space, uint64_t seed, double p)
-    : BernoulliSampler(space.layout(), seed, p) {}
-
-BernoulliSampler::BernoulliSampler(
     std::shared_ptr<const SpaceLayout> layout, uint64_t seed, double p)
     : Sampler(std::move(layout), seed),
       sets_(bernoulli_sets(this->layout(), same_for_all(this->layout(), p))) {}
-
-BernoulliSampler::BernoulliSampler(
-    const PathSpace& space, uint64_t seed, const GateValues& probabilities)
-    : BernoulliSampler(space.layout(), seed, probabilities) {}
 
 BernoulliSampler::BernoulliSampler(
     std::shared_ptr<const SpaceLayout> layout,

@@ -83,9 +83,6 @@ void draw_fair_set(
 
 }  // namespace
 
-FairSampler::FairSampler(const PathSpace& space, uint64_t seed)
-    : FairSampler(space.layout(), seed) {}
-
 FairSampler::FairSampler(
     std::shared_ptr<const SpaceLayout> layout, uint64_t seed)
     : Sampler(std::move(layout), seed),

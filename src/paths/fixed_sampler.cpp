@@ -9,9 +9,6 @@
 
 namespace gatedpaths {
 
-FixedSampler::FixedSampler(const PathSpace& space, std::vector<Path> paths)
-    : FixedSampler(space.layout(), std::move(paths)) {}
-
 FixedSampler::FixedSampler(
     std::shared_ptr<const SpaceLayout> layout, std::vector<Path> paths)
     : Sampler(std::move(layout), /*seed=*/0), paths_(std::move(paths)) {

@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <functional>
-#include <map>
+#include <memory>
+#include <optional>
 #include <queue>
 #include <set>
 #include <unordered_map>
 #include <utility>
+
+#include "../gates/gate_walk.hpp"
 
 namespace gatedpaths {
 namespace {
@@ -25,77 +28,33 @@ struct Found {
   std::set<GatePlace> places;
 };
 
-// Finds the gates below a module, depth first. Children are walked by hand,
-// since LibTorch's own walks throw for a module on the stack.
-class GateSearch {
- public:
-  std::vector<Found> run(torch::nn::Module& root) {
-    visit(root, root.weak_from_this().lock(), "", {kOutside, 0}, nullptr);
-    return std::move(found_);
-  }
-
- private:
-  // The branches of the gate around, while outside of all of them.
-  struct Branches {
-    int64_t gate;
-    std::unordered_map<const torch::nn::Module*, std::vector<int64_t>> of;
-  };
-
-  void visit(
-      torch::nn::Module& module,
-      const ModulePtr& owner,
-      const std::string& name,
-      GatePlace place,
-      const Branches* branches) {
-    if (!seen_.emplace(&module, place).second) {
-      return;
-    }
-    Branches own;
-    if (auto* gate = dynamic_cast<GatedModule*>(&module)) {
-      own = add(*gate, owner, name, place);
-      branches = &own;
-    }
-    for (const auto& child : module.named_children()) {
-      if (child.value() == nullptr) {
-        continue;
-      }
-      const std::string child_name =
-          name.empty() ? child.key() : name + "." + child.key();
-      const auto visit_in = [&](GatePlace where, const Branches* around) {
-        visit(*child.value(), child.value(), child_name, where, around);
-      };
-      if (branches == nullptr || !branches->of.contains(child.value().get())) {
-        visit_in(place, branches);
-        continue;
-      }
-      for (const int64_t branch : branches->of.at(child.value().get())) {
-        visit_in({branches->gate, branch}, nullptr);
-      }
-    }
-  }
-
-  Branches add(
-      GatedModule& gate,
-      const ModulePtr& owner,
-      const std::string& name,
-      GatePlace place) {
-    const auto [known, is_new] =
-        number_of_.try_emplace(&gate, static_cast<int64_t>(found_.size()));
-    if (is_new) {
-      found_.push_back({&gate, owner, name.empty() ? "." : name, {}});
-    }
-    found_[static_cast<size_t>(known->second)].places.insert(place);
-    Branches branches{known->second, {}};
-    for (int64_t i = 0; i < gate.num_branches(); ++i) {
-      branches.of[&gate.branch_module(i)].push_back(i);
-    }
-    return branches;
-  }
-
-  std::vector<Found> found_;
-  std::unordered_map<const GatedModule*, int64_t> number_of_;
-  std::set<std::pair<const torch::nn::Module*, GatePlace>> seen_;
-};
+std::vector<Found> find_gates(torch::nn::Module& root) {
+  std::vector<Found> found;
+  std::unordered_map<const GatedModule*, int64_t> number_of;
+  std::set<std::pair<const torch::nn::Module*, GatePlace>> seen;
+  detail::walk_gates(
+      root,
+      GatePlace{kOutside, 0},
+      [&](const detail::WalkedModule& at, const GatePlace& place) {
+        if (!seen.emplace(&at.module, place).second) {
+          return false;
+        }
+        if (auto* gate = dynamic_cast<GatedModule*>(&at.module)) {
+          const auto number = static_cast<int64_t>(found.size());
+          const auto [known, is_new] = number_of.try_emplace(gate, number);
+          if (is_new) {
+            found.push_back(
+                {gate, at.owner, at.name.empty() ? "." : at.name, {}});
+          }
+          found[static_cast<size_t>(known->second)].places.insert(place);
+        }
+        return true;
+      },
+      [&](const GatedModule& gate, int64_t branch, const GatePlace&) {
+        return std::optional(GatePlace{number_of.at(&gate), branch});
+      });
+  return found;
+}
 
 // What is reached in any case needs no other place.
 void drop_needless_places(std::vector<Found>& gates) {
@@ -149,16 +108,10 @@ GateLayout layout_of(
   return layout;
 }
 
-torch::nn::Module& checked(const ModulePtr& root) {
-  TORCH_CHECK_VALUE(
-      root != nullptr, "PathSpace: expected a network, got a null pointer");
-  return *root;
-}
-
 }  // namespace
 
-PathSpace::PathSpace(torch::nn::Module& root) {
-  std::vector<Found> found = GateSearch().run(root);
+PathSpace::PathSpace(const NetworkRef& root) {
+  std::vector<Found> found = find_gates(root.module("PathSpace"));
   drop_needless_places(found);
   const std::vector<size_t> order = outer_first(found);
   std::vector<size_t> new_number(order.size());
@@ -173,9 +126,6 @@ PathSpace::PathSpace(torch::nn::Module& root) {
   }
   layout_ = std::make_shared<const SpaceLayout>(std::move(layouts));
 }
-
-PathSpace::PathSpace(const std::shared_ptr<torch::nn::Module>& root)
-    : PathSpace(checked(root)) {}
 
 GatedModule& PathSpace::gate(int64_t index) const {
   layout_->gate(index);  // throws where there is none

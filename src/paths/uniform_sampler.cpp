@@ -7,9 +7,6 @@
 
 namespace gatedpaths {
 
-UniformSampler::UniformSampler(const PathSpace& space, uint64_t seed)
-    : Sampler(space.layout(), seed) {}
-
 UniformSampler::UniformSampler(
     std::shared_ptr<const SpaceLayout> layout, uint64_t seed)
     : Sampler(std::move(layout), seed) {}

@@ -48,10 +48,6 @@ std::shared_ptr<const WeightedSets> weighted_sets(
 }  // namespace
 
 WeightedSampler::WeightedSampler(
-    const PathSpace& space, uint64_t seed, const GateValues& weights)
-    : WeightedSampler(space.layout(), seed, weights) {}
-
-WeightedSampler::WeightedSampler(
     std::shared_ptr<const SpaceLayout> layout,
     uint64_t seed,
     const GateValues& weights)

@@ -180,13 +180,37 @@ void ConditionalSets::draw_each(
   }
 }
 
+std::vector<double> conditional_odds(
+    std::string_view caller,
+    std::string_view place,
+    c10::ArrayRef<double> probabilities,
+    int64_t min_open,
+    int64_t max_open) {
+  std::vector<double> odds;
+  for (const double probability : probabilities) {
+    odds.push_back(odds_of(probability));
+  }
+  TORCH_CHECK_VALUE(
+      ConditionalSets::possible(odds, min_open, max_open),
+      fmt::format(
+          "{}: expected probabilities that allow {} to {} open branches of "
+          "{}{}, got {} that are 0 and {} that are 1",
+          caller,
+          min_open,
+          max_open,
+          odds.size(),
+          place,
+          std::count(probabilities.begin(), probabilities.end(), 0.0),
+          std::count(probabilities.begin(), probabilities.end(), 1.0)));
+  return odds;
+}
+
 void draw_conditional_set(
     CounterRandom& random,
     c10::ArrayRef<double> probabilities,
     int64_t min_open,
     int64_t max_open,
     std::vector<int64_t>& open) {
-  std::vector<double> odds;
   for (size_t i = 0; i < probabilities.size(); ++i) {
     TORCH_CHECK_VALUE(
         0 <= probabilities[i] && probabilities[i] <= 1,
@@ -195,18 +219,9 @@ void draw_conditional_set(
             "for branch {}",
             probabilities[i],
             i));
-    odds.push_back(odds_of(probabilities[i]));
   }
-  TORCH_CHECK_VALUE(
-      ConditionalSets::possible(odds, min_open, max_open),
-      fmt::format(
-          "draw_conditional_set: expected probabilities that allow {} to {} "
-          "open branches of {}, got {} that are 0 and {} that are 1",
-          min_open,
-          max_open,
-          odds.size(),
-          std::count(probabilities.begin(), probabilities.end(), 0.0),
-          std::count(probabilities.begin(), probabilities.end(), 1.0)));
+  const auto odds = conditional_odds(
+      "draw_conditional_set", "", probabilities, min_open, max_open);
   ConditionalSets(odds, min_open, max_open).draw(random, open);
 }
 

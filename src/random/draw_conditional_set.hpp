@@ -7,6 +7,7 @@
 #include <c10/util/ArrayRef.h>
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace gatedpaths::detail {
@@ -66,6 +67,17 @@ class GATEDPATHS_EXPORT ConditionalSets {
   // empty where no more may be open.
   std::vector<double> after_;
 };
+
+/// The odds of each of `probabilities`, in `[0, 1]`.
+///
+/// Throws: `c10::ValueError`, in the name of `caller`, where those of 0 and 1
+/// leave no set that the bounds allow; `place` says where, as `" in gate 'a'"`.
+std::vector<double> conditional_odds(
+    std::string_view caller,
+    std::string_view place,
+    c10::ArrayRef<double> probabilities,
+    int64_t min_open,
+    int64_t max_open);
 
 /// Draws a set of `min_open` to `max_open` branches from `ConditionalSets`, the
 /// odds being those of `probabilities`, and writes it to `open`, ascending. Who

@@ -5,18 +5,20 @@
 #include <torch/optim/lbfgs.h>
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
+#include "../gates/gate_walk.hpp"
+
 namespace gatedpaths {
 
 namespace {
 
-void check_space(
-    const std::shared_ptr<torch::nn::Module>& root, const PathSpace& space) {
-  const PathSpace own(root);
+void check_space(const PathSpace& own, const PathSpace& space) {
   TORCH_CHECK_VALUE(
       own.num_gates() == space.num_gates(),
       "OpenOptimizer: expected the space of the network, of ",
@@ -41,7 +43,7 @@ void check_space(
 // Walks the module tree once and gives each parameter its unit.
 class OpenOptimizer::Builder {
  public:
-  explicit Builder(OpenOptimizer& owner) : owner_(owner) {
+  Builder(OpenOptimizer& owner, torch::nn::Module& root) : owner_(owner) {
     owner_.units_.resize(1);
     for (int64_t g = 0; g < owner_.space_.num_gates(); ++g) {
       const GatedModule& gate = owner_.space_.gate(g);
@@ -56,7 +58,7 @@ class OpenOptimizer::Builder {
             parameter.unsafeGetTensorImpl(), static_cast<int64_t>(g));
       }
     }
-    visit(*owner_.root_, 0, nullptr, nullptr);
+    walk(root);
     for (const auto& group : groups) {
       for (const auto& parameter : group.params()) {
         if (!numbers_.contains(parameter.unsafeGetTensorImpl())) {
@@ -70,9 +72,10 @@ class OpenOptimizer::Builder {
 
  private:
   using Impls = std::unordered_set<const c10::TensorImpl*>;
-  // The units of the gate around, while outside of all its branches.
-  using Branches =
-      std::unordered_map<const torch::nn::Module*, std::vector<size_t>>;
+  struct Place {
+    size_t unit;
+    std::shared_ptr<const Impls> in_slots;  // of the layer around, if any
+  };
 
   size_t add_units(int64_t count) {
     const size_t first = owner_.units_.size();
@@ -94,44 +97,34 @@ class OpenOptimizer::Builder {
     }
   }
 
-  // `in_slots`: what belongs to the slots of the layer around, if any.
-  void visit(
-      torch::nn::Module& module,
-      size_t unit,
-      const Branches* branches,
-      const Impls* in_slots) {
-    if (!visited_.emplace(&module, unit).second) {
-      return;
+  void walk(torch::nn::Module& root) {
+    detail::walk_gates(
+        root,
+        Place{0, nullptr},
+        [this](const detail::WalkedModule& at, Place& place) {
+          return visit(at.module, place);
+        },
+        [this](const GatedModule& gate, int64_t branch, const Place& place) {
+          const size_t first = owner_.first_units_[gates_.at(&gate)];
+          return std::optional(
+              Place{first + static_cast<size_t>(branch), place.in_slots});
+        });
+  }
+
+  bool visit(torch::nn::Module& module, Place& place) {
+    if (!visited_.emplace(&module, place.unit).second) {
+      return false;
     }
-    Impls own_slots;
     if (auto* layer = dynamic_cast<SlotConsumer*>(&module)) {
-      own_slots = add_slots(*layer);
-      in_slots = &own_slots;
+      place.in_slots = std::make_shared<const Impls>(add_slots(*layer));
     }
     for (const auto& parameter : module.parameters(/*recurse=*/false)) {
-      if (in_slots == nullptr ||
-          !in_slots->contains(parameter.unsafeGetTensorImpl())) {
-        add(parameter, unit);
+      if (place.in_slots == nullptr ||
+          !place.in_slots->contains(parameter.unsafeGetTensorImpl())) {
+        add(parameter, place.unit);
       }
     }
-    Branches own_branches;
-    if (const auto* gate = dynamic_cast<const GatedModule*>(&module)) {
-      const size_t first = owner_.first_units_[gates_.at(gate)];
-      for (int64_t b = 0; b < gate->num_branches(); ++b) {
-        own_branches[&gate->branch_module(b)].push_back(
-            first + static_cast<size_t>(b));
-      }
-      branches = &own_branches;
-    }
-    for (const auto& child : module.children()) {
-      if (branches == nullptr || !branches->contains(child.get())) {
-        visit(*child, unit, branches, in_slots);
-        continue;
-      }
-      for (const size_t branch : branches->at(child.get())) {
-        visit(*child, branch, nullptr, in_slots);
-      }
-    }
+    return true;
   }
 
   // Gives each slot its unit. Returns the parameters of all slots.
@@ -162,17 +155,15 @@ class OpenOptimizer::Builder {
 };
 
 OpenOptimizer::OpenOptimizer(
-    std::shared_ptr<torch::nn::Module> root,
-    PathSpace space,
-    torch::optim::Optimizer& optimizer)
-    : root_(std::move(root)), space_(std::move(space)), optimizer_(optimizer) {
-  TORCH_CHECK_VALUE(root_, "OpenOptimizer: expected a network, got none");
+    const NetworkRef& root, PathSpace space, torch::optim::Optimizer& optimizer)
+    : root_(root.owner()), space_(std::move(space)), optimizer_(optimizer) {
+  auto& network = root.module("OpenOptimizer");
   TORCH_CHECK_VALUE(
       dynamic_cast<torch::optim::LBFGS*>(&optimizer) == nullptr,
       "OpenOptimizer: expected an optimizer that treats each parameter by "
       "itself, got LBFGS");
-  check_space(root_, space_);
-  const Builder builder(*this);
+  check_space(PathSpace(network), space_);
+  const Builder builder(*this, network);
 }
 
 void OpenOptimizer::apply(const Path& path) {

@@ -2,17 +2,18 @@
 #include <gatedpaths/training/recalibrate_batch_norm.hpp>
 
 #include <gatedpaths/branches/detail/no_trace.hpp>
-#include <gatedpaths/gates/gated_module.hpp>
 
 #include <ATen/core/grad_mode.h>
 #include <c10/util/Exception.h>
 #include <torch/nn/modules/batchnorm.h>
 
+#include <algorithm>
 #include <optional>
 #include <set>
-#include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "../gates/gate_walk.hpp"
 
 namespace gatedpaths::detail {
 
@@ -64,54 +65,35 @@ std::optional<MeasuredNorm> as_any_norm(torch::nn::Module& module) {
   return as_norm<torch::nn::BatchNorm3dImpl>(module);
 }
 
-// Finds the norms that lie in no closed branch.
-class NormSearch {
- public:
-  std::vector<MeasuredNorm> run(torch::nn::Module& root) {
-    visit(root, nullptr);
-    return std::move(found_);
-  }
-
- private:
-  // The branches of the gate around, while outside of all of them; whether any
-  // that has the module is open.
-  using Branches = std::unordered_map<const torch::nn::Module*, bool>;
-
-  void visit(torch::nn::Module& module, const Branches* branches) {
-    if (auto norm = as_any_norm(module);
-        norm && norms_.insert(&module).second) {
-      found_.push_back(*std::move(norm));
-    }
-    Branches own;
-    if (const auto* gate = dynamic_cast<const GatedModule*>(&module)) {
-      for (int64_t i = 0; i < gate->num_branches(); ++i) {
-        own.emplace(&gate->branch_module(i), false);
-      }
-      for (const int64_t i : gate->applied_branches()) {
-        own[&gate->branch_module(i)] = true;
-      }
-      branches = &own;
-    }
-    for (const auto& child : module.children()) {
-      const auto branch = branches == nullptr ? Branches::const_iterator()
-                                              : branches->find(child.get());
-      if (branches == nullptr || branch == branches->end()) {
-        visit(*child, branches);
-      } else if (branch->second) {
-        visit(*child, nullptr);
-      }
-    }
-  }
-
-  std::vector<MeasuredNorm> found_;
-  std::set<const torch::nn::Module*> norms_;
-};
+// The norms that lie in no closed branch.
+std::vector<MeasuredNorm> find_norms(torch::nn::Module& root) {
+  struct Reached {};
+  std::vector<MeasuredNorm> found;
+  std::set<const torch::nn::Module*> norms;
+  walk_gates(
+      root,
+      Reached(),
+      [&](const WalkedModule& at, Reached) {
+        if (auto norm = as_any_norm(at.module);
+            norm && norms.insert(&at.module).second) {
+          found.push_back(*std::move(norm));
+        }
+        return true;
+      },
+      [](const GatedModule& gate, int64_t branch, Reached) {
+        const auto open = gate.applied_branches();
+        return std::binary_search(open.begin(), open.end(), branch)
+                   ? std::optional(Reached())
+                   : std::nullopt;
+      });
+  return found;
+}
 
 }  // namespace
 
 struct BatchNormMeasurement::State {
   explicit State(torch::nn::Module& root)
-      : eval(root), norms(NormSearch().run(root)) {
+      : eval(root), norms(find_norms(root)) {
     for (const MeasuredNorm& norm : norms) {
       norm.live[0].zero_();
       norm.live[1].fill_(1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/network_ref.hpp>
 #include <gatedpaths/export.hpp>
 
 #include <torch/nn/module.h>
@@ -75,9 +76,14 @@ GATEDPATHS_EXPORT void save_atomically(
 /// ```
 /// torch::serialize::InputArchive archive;
 /// archive.load_from("net.pt");
-/// gatedpaths::load_checked(*net, archive);
+/// gatedpaths::load_checked(net, archive);
 /// ```
 GATEDPATHS_EXPORT void load_checked(
     torch::nn::Module& module, torch::serialize::InputArchive& archive);
+/// \overload
+template <detail::NetworkHandle Net>
+void load_checked(const Net& net, torch::serialize::InputArchive& archive) {
+  load_checked(NetworkRef(net).module("load_checked"), archive);
+}
 
 }  // namespace gatedpaths

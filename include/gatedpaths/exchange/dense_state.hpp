@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/network_ref.hpp>
 #include <gatedpaths/export.hpp>
 
 #include <torch/nn/module.h>
@@ -23,9 +24,14 @@ using StateDict = torch::OrderedDict<std::string, torch::Tensor>;
 ///
 /// Example:
 /// ```
-/// dense_net_can_load(gatedpaths::slots_to_dense(*net));
+/// dense_net_can_load(gatedpaths::slots_to_dense(net));
 /// ```
 GATEDPATHS_EXPORT StateDict slots_to_dense(const torch::nn::Module& net);
+/// \overload
+template <detail::NetworkHandle Net>
+StateDict slots_to_dense(const Net& net) {
+  return slots_to_dense(NetworkRef(net).module("slots_to_dense"));
+}
 
 /// Copies the tensors of a dense network into one with layers on slots: the
 /// reverse of `slots_to_dense`. Everything is checked before anything is
@@ -38,6 +44,11 @@ GATEDPATHS_EXPORT StateDict slots_to_dense(const torch::nn::Module& net);
 /// tensor of another shape, with both sides; the network is then untouched.
 GATEDPATHS_EXPORT void slots_from_dense(
     torch::nn::Module& net, const StateDict& dense);
+/// \overload
+template <detail::NetworkHandle Net>
+void slots_from_dense(const Net& net, const StateDict& dense) {
+  slots_from_dense(NetworkRef(net).module("slots_from_dense"), dense);
+}
 
 /// Joins what goes with the parameters and buffers of a network one by one, an
 /// optimizer's momentum or moments say, as `slots_to_dense` joins these.
@@ -58,10 +69,15 @@ GATEDPATHS_EXPORT void slots_from_dense(
 /// Example:
 /// ```
 /// StateDict momentum;  // of "fc.weight_1", which alone was open so far
-/// gatedpaths::join_slots(*net, momentum);  // of "fc.weight"
+/// gatedpaths::join_slots(net, momentum);  // of "fc.weight"
 /// ```
 GATEDPATHS_EXPORT StateDict
 join_slots(const torch::nn::Module& net, const StateDict& tensors);
+/// \overload
+template <detail::NetworkHandle Net>
+StateDict join_slots(const Net& net, const StateDict& tensors) {
+  return join_slots(NetworkRef(net).module("join_slots"), tensors);
+}
 
 /// Cuts tensors of a dense network into those of one with layers on slots: the
 /// reverse of `join_slots`. The network gives the shapes, and is not changed.
@@ -74,5 +90,10 @@ join_slots(const torch::nn::Module& net, const StateDict& tensors);
 /// another shape, with both sides.
 GATEDPATHS_EXPORT StateDict
 split_slots(const torch::nn::Module& net, const StateDict& dense);
+/// \overload
+template <detail::NetworkHandle Net>
+StateDict split_slots(const Net& net, const StateDict& dense) {
+  return split_slots(NetworkRef(net).module("split_slots"), dense);
+}
 
 }  // namespace gatedpaths

@@ -101,7 +101,8 @@ struct GATEDPATHS_EXPORT GateDecision {
 /// The module behind `GateHead`, which see.
 class GATEDPATHS_EXPORT GateHeadImpl
     : public torch::nn::Cloneable<GateHeadImpl>,
-      public virtual detail::Restorable {
+      public virtual detail::Restorable,
+      public virtual Drawer {
  public:
   /// Makes the layers as `torch::nn::Linear` does.
   explicit GateHeadImpl(GateHeadOptions gate_options);
@@ -117,6 +118,11 @@ class GATEDPATHS_EXPORT GateHeadImpl
 
   /// Goes on from a saved state.
   void set_draw_state(const DrawState& state) { draw_state_ = state; }
+
+  /// Visits the noise, as of the kind "head".
+  void visit_draws(const DrawVisitor& visit) override {
+    visit("head", draw_state_);
+  }
 
   /// A deep copy with the same draws ahead; modes and `requires_grad` are kept.
   std::shared_ptr<torch::nn::Module> clone(

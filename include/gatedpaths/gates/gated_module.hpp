@@ -3,6 +3,7 @@
 
 #include <gatedpaths/branches/detail/restorable.hpp>
 #include <gatedpaths/export.hpp>
+#include <gatedpaths/gates/draw_state.hpp>
 
 #include <torch/nn/module.h>
 
@@ -15,17 +16,6 @@
 #include <vector>
 
 namespace gatedpaths {
-
-/// Where a module that draws its own gates stands in its random stream.
-///
-/// The n-th draw depends on `seed` and `step` alone, so these two integers are
-/// all that has to be saved to go on exactly.
-struct DrawState {
-  uint64_t seed = 0;  ///< Names the stream.
-  uint64_t step = 0;  ///< How many training forwards have drawn so far.
-
-  bool operator==(const DrawState&) const = default;
-};
 
 /// The interface of everything with gates: `GatedBranch`, `ChoiceBlock`,
 /// `ConcatGate`, and any module of yours that derives from it.
@@ -48,7 +38,8 @@ struct DrawState {
 /// gate.is_open(1);                  // true
 /// gate.branch_names();              // {"conv3x3", "conv5x5"}
 /// ```
-class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable {
+class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable,
+                                      public virtual Drawer {
  public:
   /// The branches' names, in order: the keys in checkpoints and in path texts.
   const std::vector<std::string>& branch_names() const noexcept {
@@ -130,6 +121,9 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable {
 
   /// Goes on drawing from a saved state (see `draw_state`).
   void set_draw_state(const DrawState& state);
+
+  /// Visits its own draws, where it draws, as of the kind "gate".
+  void visit_draws(const DrawVisitor& visit) override;
 
   /// The module behind branch `index`; two branches may share one.
   ///

@@ -65,6 +65,9 @@ class GATEDPATHS_EXPORT SampleGatedModule : public GatedModule {
   /// Throws: `c10::Error` where the module drops no samples.
   void set_capacity_state(const DrawState& state);
 
+  /// Visits its own draws, and those of the capacity as of the kind "capacity".
+  void visit_draws(const DrawVisitor& visit) override;
+
  protected:
   SampleGatedModule() = default;
   SampleGatedModule(const SampleGatedModule&) = default;

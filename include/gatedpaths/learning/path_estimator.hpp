@@ -116,10 +116,10 @@ class GATEDPATHS_EXPORT PathEstimator {
   const PathSpace& space() const noexcept { return space_; }
 
   /// Where its stream of random numbers stands.
-  const SamplerState& state() const noexcept { return state_; }
+  const DrawState& state() const noexcept { return state_; }
 
   /// Goes on from a saved state, its seed included.
-  void set_state(const SamplerState& state) noexcept { state_ = state; }
+  void set_state(const DrawState& state) noexcept { state_ = state; }
 
   /// Writes the logits and all that the estimator needs to go on exactly. The
   /// optimizers, the network and other samplers are saved beside it, and so is
@@ -206,7 +206,7 @@ class GATEDPATHS_EXPORT PathEstimator {
   std::string name_;
   PathLogits logits_;
   PathSpace space_;
-  SamplerState state_;
+  DrawState state_;
   std::vector<ChoiceBlockBase*> blocks_;  // by gate
   std::vector<Armed> armed_;
   bool applied_ = false;

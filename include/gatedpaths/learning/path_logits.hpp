@@ -22,12 +22,11 @@ namespace gatedpaths {
 /// The module behind `PathLogits`, which see.
 class GATEDPATHS_EXPORT PathLogitsImpl : public torch::nn::Module {
  public:
-  /// Zeros for each gate of the space.
+  /// Zeros for each gate of a `PathSpace`, or of its `layout()` without a
+  /// network.
   ///
-  /// Throws: `c10::ValueError` for a space without a gate, and for a gate that
-  /// opens neither exactly one branch nor any number of them.
-  explicit PathLogitsImpl(const PathSpace& space);
-  /// The same, without a network; `c10::ValueError` for a null `layout`, too.
+  /// Throws: `c10::ValueError` for a space without a gate, for a gate that opens
+  /// neither exactly one branch nor any number of them, and for a null `layout`.
   explicit PathLogitsImpl(std::shared_ptr<const SpaceLayout> layout);
 
   /// The structure of the space that the logits belong to.

@@ -49,14 +49,11 @@ class ConditionalSets;
 /// ```
 class GATEDPATHS_EXPORT BernoulliSampler : public Sampler {
  public:
-  /// The probability `p` for all branches of all gates.
+  /// Draws from a `PathSpace`, or from its `layout()` without a network, with
+  /// the probability `p` for all branches of all gates.
   ///
-  /// Throws: `c10::ValueError` for a `p` outside `[0, 1]`, and where a `p` of 0
-  /// or 1 leaves no set that the bounds of a gate allow.
-  BernoulliSampler(const PathSpace& space, uint64_t seed, double p);
-  /// \overload
-  ///
-  /// Throws: `c10::ValueError` for a null `layout`, too.
+  /// Throws: `c10::ValueError` for a `p` outside `[0, 1]`, where a `p` of 0 or
+  /// 1 leaves no set that the bounds of a gate allow, and for a null `layout`.
   BernoulliSampler(
       std::shared_ptr<const SpaceLayout> layout, uint64_t seed, double p);
 
@@ -68,9 +65,6 @@ class GATEDPATHS_EXPORT BernoulliSampler : public Sampler {
   /// `c10::ValueError` for a number of probabilities that is not the number of
   /// branches, one outside `[0, 1]`, and where those of 0 or 1 leave no set
   /// that the bounds of a gate allow.
-  BernoulliSampler(
-      const PathSpace& space, uint64_t seed, const GateValues& probabilities);
-  /// \overload
   BernoulliSampler(
       std::shared_ptr<const SpaceLayout> layout,
       uint64_t seed,

@@ -49,16 +49,11 @@ namespace gatedpaths {
 /// ```
 class GATEDPATHS_EXPORT FairSampler : public Sampler {
  public:
-  /// Draws from this space.
+  /// Draws from a `PathSpace`, or from its `layout()` without a network.
   ///
   /// Throws: `c10::ValueError`, with the gate, where `min_open` and `max_open`
-  /// of a gate differ: the number of open branches would not be fixed.
-  FairSampler(const PathSpace& space, uint64_t seed);
-
-  /// Draws from the space of this structure, without a network.
-  ///
-  /// Throws: `c10::ValueError` for a null `layout`, and, with the gate, where
-  /// `min_open` and `max_open` of a gate differ.
+  /// of a gate differ: the number of open branches would not be fixed; and for
+  /// a null `layout`.
   FairSampler(std::shared_ptr<const SpaceLayout> layout, uint64_t seed);
 
   /// The path of step `step`.

@@ -24,16 +24,11 @@ namespace gatedpaths {
 /// ```
 class GATEDPATHS_EXPORT FixedSampler : public Sampler {
  public:
-  /// Goes through `paths`, which belong to this space.
+  /// Goes through `paths`, which belong to this space: a `PathSpace`, or its
+  /// `layout()` without a network.
   ///
-  /// Throws: `c10::ValueError` for an empty list, and for a path of another
-  /// space.
-  FixedSampler(const PathSpace& space, std::vector<Path> paths);
-
-  /// The same for the space of this structure, without a network.
-  ///
-  /// Throws: `c10::ValueError` for a null `layout`, an empty list, and for a
-  /// path of another space.
+  /// Throws: `c10::ValueError` for an empty list, a path of another space, and
+  /// a null `layout`.
   FixedSampler(
       std::shared_ptr<const SpaceLayout> layout, std::vector<Path> paths);
 

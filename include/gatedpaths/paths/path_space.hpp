@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/network_ref.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/gated_module.hpp>
 #include <gatedpaths/paths/path.hpp>
@@ -8,7 +9,6 @@
 
 #include <torch/nn/module.h>
 
-#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -16,16 +16,6 @@
 #include <vector>
 
 namespace gatedpaths {
-
-namespace detail {
-
-/// A LibTorch module holder, as `TORCH_MODULE` makes them.
-template <class T>
-concept ModuleHolder = requires(const T& holder) {
-  { holder.ptr() } -> std::convertible_to<std::shared_ptr<torch::nn::Module>>;
-};
-
-}  // namespace detail
 
 /// All paths that a network can take. In architecture search: a supernet's
 /// search space.
@@ -55,18 +45,11 @@ concept ModuleHolder = requires(const T& holder) {
 /// ```
 class GATEDPATHS_EXPORT PathSpace {
  public:
-  /// The space of the network under `root`, which may stand on the stack.
-  explicit PathSpace(torch::nn::Module& root);
-
-  /// The space of the network under `root`.
+  /// The space of the network under `root`, which may stand on the stack:
+  /// `PathSpace space(net)`.
   ///
-  /// Throws: `c10::ValueError` for a null pointer.
-  explicit PathSpace(const std::shared_ptr<torch::nn::Module>& root);
-
-  /// The space of the network in a holder: `PathSpace space(net)`.
-  template <detail::ModuleHolder Holder>
-  explicit PathSpace(const Holder& holder)
-      : PathSpace(std::shared_ptr<torch::nn::Module>(holder.ptr())) {}
+  /// Throws: `c10::ValueError` for an empty holder or null pointer.
+  explicit PathSpace(const NetworkRef& root);
 
   /// The number of gates in the network, whether reached or not.
   int64_t num_gates() const noexcept { return layout_->num_gates(); }
@@ -169,6 +152,10 @@ class GATEDPATHS_EXPORT PathSpace {
 
   /// The structure alone; it outlives the space and the network.
   const std::shared_ptr<const SpaceLayout>& layout() const noexcept {
+    return layout_;
+  }
+  /// The same, for what takes a structure: a sampler takes either.
+  operator std::shared_ptr<const SpaceLayout>() const noexcept {  // NOLINT
     return layout_;
   }
 

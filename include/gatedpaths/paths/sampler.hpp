@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gatedpaths/export.hpp>
+#include <gatedpaths/gates/draw_state.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/space_layout.hpp>
 
@@ -11,22 +12,14 @@
 
 namespace gatedpaths {
 
-/// All that has to be saved of a sampler to go on exactly where it stood.
-struct SamplerState {
-  uint64_t seed = 0;  ///< Names the stream of random numbers.
-  uint64_t step = 0;  ///< The step of the path that `next()` gives.
-
-  bool operator==(const SamplerState&) const = default;
-};
-
 /// What a training loop needs of a sampler: the path of any step, the next one,
 /// and a state to save. Everything derived from `Sampler` has it.
 template <class T>
 concept PathSampler =
-    requires(T& sampler, const T& fixed, uint64_t step, SamplerState state) {
+    requires(T& sampler, const T& fixed, uint64_t step, DrawState state) {
       { fixed.at(step) } -> std::convertible_to<Path>;
       { sampler.next() } -> std::convertible_to<Path>;
-      { fixed.state() } -> std::convertible_to<SamplerState>;
+      { fixed.state() } -> std::convertible_to<DrawState>;
       sampler.set_state(state);
     };
 
@@ -46,7 +39,7 @@ concept PathSampler =
 /// class Largest : public gatedpaths::Sampler {
 ///  public:
 ///   explicit Largest(const gatedpaths::PathSpace& space)
-///       : Sampler(space.layout(), /*seed=*/0) {}
+///       : Sampler(space, /*seed=*/0) {}
 ///   gatedpaths::Path at(uint64_t) const override {
 ///     return layout().make_path([&](int64_t gate, auto& open) {
 ///       open.resize(layout().gate(gate).max_open);
@@ -75,10 +68,10 @@ class GATEDPATHS_EXPORT Sampler {
   void set_step(uint64_t step) noexcept { state_.step = step; }
 
   /// Where the sampler stands.
-  const SamplerState& state() const noexcept { return state_; }
+  const DrawState& state() const noexcept { return state_; }
 
   /// Goes on from a saved state, its seed included.
-  void set_state(const SamplerState& state) noexcept { state_ = state; }
+  void set_state(const DrawState& state) noexcept { state_ = state; }
 
   /// The structure of the space that paths are drawn from.
   const SpaceLayout& layout() const noexcept { return *layout_; }
@@ -93,7 +86,7 @@ class GATEDPATHS_EXPORT Sampler {
 
  private:
   std::shared_ptr<const SpaceLayout> layout_;
-  SamplerState state_;
+  DrawState state_;
 };
 
 }  // namespace gatedpaths

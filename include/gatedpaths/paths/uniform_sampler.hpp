@@ -33,10 +33,7 @@ namespace gatedpaths {
 /// ```
 class GATEDPATHS_EXPORT UniformSampler : public Sampler {
  public:
-  /// Draws from this space.
-  UniformSampler(const PathSpace& space, uint64_t seed);
-
-  /// Draws from the space of this structure, without a network.
+  /// Draws from a `PathSpace`, or from its `layout()` without a network.
   ///
   /// Throws: `c10::ValueError` for a null `layout`.
   UniformSampler(std::shared_ptr<const SpaceLayout> layout, uint64_t seed);

@@ -41,19 +41,14 @@ class ConditionalSets;
 /// ```
 class GATEDPATHS_EXPORT WeightedSampler : public Sampler {
  public:
-  /// The weights by the name of the gate, for each of its branches. A gate that
+  /// Draws from a `PathSpace`, or from its `layout()` without a network, with
+  /// the weights by the name of the gate, for each of its branches. A gate that
   /// is not named draws uniformly among all sets that its bounds allow.
   ///
   /// Throws: `c10::IndexError` for a gate that does not exist;
   /// `c10::ValueError` for a number of weights that is not the number of
   /// branches, a weight that is negative or not finite, and fewer weights above
-  /// 0 than `min_open`, or none at all.
-  WeightedSampler(
-      const PathSpace& space, uint64_t seed, const GateValues& weights);
-
-  /// The same for the space of this structure, without a network.
-  ///
-  /// Throws: `c10::ValueError` for a null `layout`, too.
+  /// 0 than `min_open`, or none at all; and for a null `layout`.
   WeightedSampler(
       std::shared_ptr<const SpaceLayout> layout,
       uint64_t seed,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/network_ref.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/path_space.hpp>
@@ -40,16 +41,17 @@ namespace gatedpaths {
 /// by themselves, or gates are given for each sample, call `remember()` after
 /// each forward that another one follows before the next `step()`.
 ///
-/// It keeps the network alive, and refers to the optimizer.
+/// It keeps the network alive, but for one on the stack, which has to outlive
+/// it, and refers to the optimizer.
 ///
-/// Throws, when made: `c10::ValueError` for a null `root`, an optimizer that
-/// does not treat each parameter by itself (`LBFGS`), or the space of another
-/// network.
+/// Throws, when made: `c10::ValueError` for an empty holder or null pointer, an
+/// optimizer that does not treat each parameter by itself (`LBFGS`), or the
+/// space of another network.
 ///
 /// Example:
 /// ```
 /// PathSpace space(net);
-/// OpenOptimizer steps(net.ptr(), space, sgd);
+/// OpenOptimizer steps(net, space, sgd);
 /// for (auto& batch : *loader) {
 ///   steps.apply(sampler.next());
 ///   steps.zero_grad();
@@ -60,9 +62,9 @@ namespace gatedpaths {
 /// ```
 class GATEDPATHS_EXPORT OpenOptimizer {
  public:
-  /// `space` must be that of `root`.
+  /// `space` must be that of `root`. Throws as said above.
   OpenOptimizer(
-      std::shared_ptr<torch::nn::Module> root,
+      const NetworkRef& root,
       PathSpace space,
       torch::optim::Optimizer& optimizer);
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/network_ref.hpp>
 #include <gatedpaths/export.hpp>
 
 #include <torch/nn/module.h>
 
-#include <concepts>
 #include <cstdint>
 #include <memory>
 
@@ -34,11 +34,16 @@ class GATEDPATHS_EXPORT BatchNormMeasurement {
   int64_t batches_ = 0;
 };
 
-/// A holder of a network, or a pointer to it.
+/// A network, given as `NetworkRef` takes it, as what it is.
 template <class Net>
-concept NetworkHandle = requires(Net& net) {
-  { *net } -> std::convertible_to<torch::nn::Module&>;
-};
+auto& typed_network(Net& net) {
+  if constexpr (NetworkHandle<Net>) {
+    NetworkRef(net).module("recalibrate_batch_norm");  // throws where empty
+    return *net;
+  } else {
+    return net;
+  }
+}
 
 }  // namespace detail
 
@@ -68,18 +73,19 @@ concept NetworkHandle = requires(Net& net) {
 /// CUDA device LibTorch's cumulative average synchronises once for each norm
 /// and batch.
 ///
-/// Throws: `c10::ValueError` for no batch at all; what `run` and the iteration
+/// Throws: `c10::ValueError` for an empty holder or null pointer, and for no
+/// batch at all; what `run` and the iteration
 /// throw. All statistics are then as they were.
 ///
 /// Example:
 /// ```
 /// space.apply(path);
 /// gatedpaths::recalibrate_batch_norm(
-///     *net, *loader, [&](auto& batch) { net->forward(batch.data); });
+///     net, *loader, [&](auto& batch) { net->forward(batch.data); });
 /// ```
 template <class Batches, class Run>
 int64_t recalibrate_batch_norm(
-    torch::nn::Module& root, Batches&& batches, Run&& run);
+    const NetworkRef& root, Batches&& batches, Run&& run);
 
 /// The same for a network whose `forward` takes the range's elements.
 ///
@@ -88,15 +94,17 @@ int64_t recalibrate_batch_norm(
 /// std::vector<torch::Tensor> batches = ...;
 /// gatedpaths::recalibrate_batch_norm(net, batches);
 /// ```
-template <detail::NetworkHandle Net, class Batches>
+template <class Net, class Batches>
+  requires detail::is_module_like<Net>
 int64_t recalibrate_batch_norm(Net&& net, Batches&& batches);
 
 // ---- implementation ----
 
 template <class Batches, class Run>
 int64_t recalibrate_batch_norm(
-    torch::nn::Module& root, Batches&& batches, Run&& run) {
-  detail::BatchNormMeasurement measurement(root);
+    const NetworkRef& root, Batches&& batches, Run&& run) {
+  detail::BatchNormMeasurement measurement(
+      root.module("recalibrate_batch_norm"));
   for (auto&& batch : batches) {
     run(batch);
     measurement.add_batch();
@@ -104,10 +112,12 @@ int64_t recalibrate_batch_norm(
   return measurement.finish();
 }
 
-template <detail::NetworkHandle Net, class Batches>
+template <class Net, class Batches>
+  requires detail::is_module_like<Net>
 int64_t recalibrate_batch_norm(Net&& net, Batches&& batches) {
+  auto& module = detail::typed_network(net);
   return recalibrate_batch_norm(
-      *net, batches, [&](auto& batch) { net->forward(batch); });
+      module, batches, [&](auto& batch) { module.forward(batch); });
 }
 
 }  // namespace gatedpaths

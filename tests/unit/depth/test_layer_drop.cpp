@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -179,7 +180,7 @@ TEST_CASE(
   check({0, 2, 4});
   stack->keep_every(3);
   check({0, 3});
-  stack->keep_every(100);
+  stack->keep_every(std::numeric_limits<int64_t>::max());
   check({0});
   stack->keep_every(1);
   check({0, 1, 2, 3, 4});

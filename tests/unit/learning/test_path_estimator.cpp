@@ -140,7 +140,7 @@ TEST_CASE(
     estimator->finish_step();
   }
   CHECK_THROWS_AS(estimator->branches_run(1), c10::IndexError);
-  CHECK(estimator->state() == gatedpaths::SamplerState{3, 5});
+  CHECK(estimator->state() == gatedpaths::DrawState{3, 5});
 }
 
 TEST_CASE(
@@ -413,7 +413,7 @@ TEST_CASE(
         load_text(*estimator, empty.str());
       }) ==
       name + "::load: expected an archive with 'estimator', got one without");
-  CHECK(estimator->state() == gatedpaths::SamplerState{3, 1});
+  CHECK(estimator->state() == gatedpaths::DrawState{3, 1});
 
   const torch::NoGradGuard no_grad;
   logits->logits(0).select(0, 2).fill_(std::numeric_limits<float>::quiet_NaN());

@@ -91,8 +91,8 @@ TEST_CASE(
   space.apply(space.parse("stem=conv5;body.cell="));
   CHECK(on_stack.stem->open_branches() == Set{1});
   CHECK(message_of<c10::ValueError>([] {
-          PathSpace(std::shared_ptr<torch::nn::Module>());
-        }) == "PathSpace: expected a network, got a null pointer");
+          PathSpace(std::shared_ptr<FakeNetImpl>());
+        }) == "PathSpace: expected a network, got none");
 }
 
 TEST_CASE("PathSpace: a network without gates has one path", "[path_space]") {

@@ -7,9 +7,9 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 
+using gatedpaths::DrawState;
 using gatedpaths::Path;
 using gatedpaths::Sampler;
-using gatedpaths::SamplerState;
 using gatedpaths::SpaceLayout;
 using gatedpaths::UniformSampler;
 using gatedpaths::test::message_of;
@@ -47,12 +47,12 @@ std::shared_ptr<const SpaceLayout> small_layout() {
 TEST_CASE("Sampler: goes on exactly from a saved state", "[sampler]") {
   UniformSampler sampler(small_layout(), 7);
   CHECK(sampler.seed() == 7);
-  CHECK(sampler.state() == SamplerState{7, 0});
+  CHECK(sampler.state() == DrawState{7, 0});
   for (int i = 0; i < 5; ++i) {
     sampler.next();
   }
-  const SamplerState saved = sampler.state();
-  CHECK(saved == SamplerState{7, 5});
+  const DrawState saved = sampler.state();
+  CHECK(saved == DrawState{7, 5});
   const Path sixth = sampler.next();
   const Path seventh = sampler.next();
 

@@ -32,6 +32,7 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/fake_gate.hpp"
 #include "support/snapshot.hpp"
 #include "support/tensors.hpp"
 
@@ -632,7 +633,7 @@ TEST_CASE(
     "[open_optimizer]") {
   const auto gate = std::make_shared<ListGate>();
   const auto sgd = sgd_of(gate->parameters());
-  OpenOptimizer steps(gate, PathSpace(*gate), *sgd);
+  OpenOptimizer steps(*gate, PathSpace(*gate), *sgd);
   gate->set_open({1});
   const auto& open =
       dynamic_cast<const torch::nn::LinearImpl&>(gate->branch_module(1));
@@ -684,6 +685,15 @@ TEST_CASE(
   CHECK(all_bit_equal(once(*run.net), before));
 }
 
+TEST_CASE("OpenOptimizer: passes over an empty child", "[open_optimizer]") {
+  const auto net = gatedpaths::test::holder();
+  net->add("none", std::shared_ptr<torch::nn::Module>());
+  const auto linear = net->add("linear", torch::nn::Linear(2, 2).ptr());
+  const auto sgd = sgd_of(linear->parameters());
+  OpenOptimizer steps(net, PathSpace(net), *sgd);
+  CHECK(steps.parameters().size() == 2);
+}
+
 TEST_CASE(
     "OpenOptimizer: refuses what it cannot work with",
     "[open_optimizer][error]") {
@@ -698,6 +708,9 @@ TEST_CASE(
   CHECK(message_of<c10::ValueError>([&] {
           OpenOptimizer(nullptr, PathSpace(net), *sgd);
         }) == "OpenOptimizer: expected a network, got none");
+  CHECK(message_of<c10::ValueError>([&] {
+          OpenOptimizer(StepNet(nullptr), PathSpace(net), *sgd);
+        }) == "OpenOptimizer: expected a network, got none");
   CHECK(
       message_of<c10::ValueError>(
           [&] { OpenOptimizer(net.ptr(), PathSpace(net->block), *sgd); }) ==
@@ -709,7 +722,7 @@ TEST_CASE(
           [&] { OpenOptimizer(net.ptr(), PathSpace(twin), *sgd); }) ==
       "OpenOptimizer: expected the space of the network, got one whose gate 0 "
       "('gate') is not the network's gate 'gate'");
-  OpenOptimizer steps(net.ptr(), PathSpace(net), *sgd);
+  OpenOptimizer steps(net, PathSpace(net), *sgd);
   CHECK_THROWS_AS(
       steps.apply(PathSpace(net->block).current()), c10::ValueError);
 }

@@ -331,20 +331,26 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "recalibrate_batch_norm: takes a pointer, and ranges of anything",
+    "recalibrate_batch_norm: takes each form of a network, and ranges of "
+    "anything",
     "[recalibrate_batch_norm]") {
   auto norm = used_norm();
   const auto batches = norm_batches();
   CHECK(recalibrate_batch_norm(norm.ptr(), batches) == 1);
+  check_measured(norm, batches);
+  norm->reset_running_stats();
+  CHECK(recalibrate_batch_norm(*norm, batches) == 1);
   check_measured(norm, batches);
   std::vector<std::pair<torch::Tensor, int>> examples;
   for (const auto& batch : batches) {
     examples.emplace_back(batch, 1);
   }
   norm->reset_running_stats();
-  CHECK(recalibrate_batch_norm(*norm, examples, [&](auto& item) {
-          norm->forward(item.first);
-        }) == 1);
+  const auto run = [&](auto& item) { norm->forward(item.first); };
+  CHECK(recalibrate_batch_norm(*norm, examples, run) == 1);
+  check_measured(norm, batches);
+  norm->reset_running_stats();
+  CHECK(recalibrate_batch_norm(norm, examples, run) == 1);
   check_measured(norm, batches);
 }
 
@@ -384,6 +390,9 @@ TEST_CASE(
   CHECK(message_of<c10::ValueError>([&] {
           recalibrate_batch_norm(norm, Batches());
         }) == "recalibrate_batch_norm: expected at least one batch, got none");
+  CHECK(message_of<c10::ValueError>([&] {
+          recalibrate_batch_norm(decltype(norm)(nullptr), Batches());
+        }) == "recalibrate_batch_norm: expected a network, got none");
   CHECK(all_bit_equal(norm->buffers(), buffers));
   CHECK(norm->options.momentum() == 0.1);
 }

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// One draw of a state. Not installed.
+#pragma once
+
+#include <gatedpaths/gates/draw_state.hpp>
+
+#include "../random/counter_random.hpp"
+
+namespace gatedpaths::detail {
+
+/// The numbers of the draw that `state` stands at, which goes one step on.
+inline CounterRandom next_draw(DrawState& state) {
+  return {state.seed, state.step++, 0};
+}
+
+}  // namespace gatedpaths::detail
