@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
@@ -102,13 +103,14 @@ class GATEDPATHS_EXPORT LayerDropBase : public BranchedModule {
 
 /// The module behind `LayerDrop`, which see.
 template <class Child>
-class LayerDropImpl : public LayerDropBase {
+class LayerDropImpl
+    : public detail::DeepCopied<LayerDropImpl<Child>, LayerDropBase> {
  public:
   /// Registers the layers under their names. Throws as `LayerDrop` says.
   LayerDropImpl(
       const LayerDropOptions& drop_options,
       const std::vector<NamedBranch<>>& layers)
-      : LayerDropBase(drop_options, layers) {}
+      : LayerDropImpl::DeepCopied(drop_options, layers) {}
 
   /// Layer `index`: a typed holder where `Child` is one, else an `AnyBranch` or
   /// `shared_ptr`.
@@ -120,24 +122,6 @@ class LayerDropImpl : public LayerDropBase {
   /// The layer called `name`. Throws as for an index.
   auto layer(std::string_view name) const {
     return layer(this->branch_index(name));
-  }
-
-  /// A deep copy that shares nothing: names, gates, modes, `requires_grad`, the
-  /// rate and the draw state are kept.
-  std::shared_ptr<torch::nn::Module> clone(
-      const std::optional<torch::Device>& device =
-          std::nullopt) const override {
-    auto copy = std::make_shared<LayerDropImpl>(*this);
-    copy->clone_branches(device);
-    return copy;
-  }
-
- private:
-  // How a Cloneable parent copies its children.
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override {
-    *this = dynamic_cast<const LayerDropImpl&>(*other.clone(device));
   }
 };
 
@@ -160,7 +144,8 @@ class LayerDropImpl : public LayerDropBase {
 /// what was kept by hand, as after `stop_drawing()`.
 ///
 /// The draws depend on the seed and the number of draws so far alone
-/// (`draw_state()`, `set_draw_state()`, `draw_each_forward(seed)`).
+/// (`draw_state()`, `set_draw_state()`, `draw_each_forward(seed)`). A clone
+/// keeps both, and the rate.
 ///
 /// Shape: any input; output the same, since each layer must keep its input's
 /// shape.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/branches/output_shape.hpp>
 #include <gatedpaths/depth/drop_mode.hpp>
@@ -91,7 +92,7 @@ class GATEDPATHS_EXPORT StochasticDepthBase : public BranchedModule {
       const StochasticDepthOptions& depth_options, AnyBranch branch);
 
   /// Replaces the branch and the record of the convention of a fresh copy.
-  void clone_parts(const std::optional<torch::Device>& device);
+  void copy_parts(const std::optional<torch::Device>& device);
 
  private:
   torch::Tensor zeros(
@@ -106,33 +107,17 @@ class GATEDPATHS_EXPORT StochasticDepthBase : public BranchedModule {
 
 /// The module behind `StochasticDepth`, which see.
 template <class Child>
-class StochasticDepthImpl : public StochasticDepthBase {
+class StochasticDepthImpl
+    : public detail::
+          DeepCopied<StochasticDepthImpl<Child>, StochasticDepthBase> {
  public:
   /// Registers the branch as "branch". Throws as `StochasticDepth` says.
   StochasticDepthImpl(
       AnyBranch branch, const StochasticDepthOptions& depth_options)
-      : StochasticDepthBase(depth_options, std::move(branch)) {}
+      : StochasticDepthImpl::DeepCopied(depth_options, std::move(branch)) {}
 
   /// The branch: a typed holder where `Child` is one, else a `shared_ptr`.
   auto child() const { return this->template typed_branch<Child>(0); }
-
-  /// A deep copy that shares nothing: modes, `requires_grad`, the convention
-  /// and the draw state are kept.
-  std::shared_ptr<torch::nn::Module> clone(
-      const std::optional<torch::Device>& device =
-          std::nullopt) const override {
-    auto copy = std::make_shared<StochasticDepthImpl>(*this);
-    copy->clone_parts(device);
-    return copy;
-  }
-
- private:
-  // How a Cloneable parent copies its children.
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override {
-    *this = dynamic_cast<const StochasticDepthImpl&>(*other.clone(device));
-  }
 };
 
 /// A residual block whose branch is dropped at random: `x + scale * branch(x)`,
@@ -154,7 +139,8 @@ class StochasticDepthImpl : public StochasticDepthBase {
 /// itself is always open: in a `PathSpace` it has one path.
 ///
 /// Mode, scale and rate are saved with the parameters, as `drop.convention`,
-/// and loading restores them: the weights were trained for that scale.
+/// and loading restores them: the weights were trained for that scale. A clone
+/// keeps them and the draw state.
 ///
 /// Shape: input `[N, ...]`, output the same; with `residual(false)`, the
 /// branch's.

@@ -83,7 +83,7 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
   }
 
   /// Replaces the branches of a fresh copy by deep copies.
-  void clone_branches(const std::optional<torch::Device>& device);
+  void copy_parts(const std::optional<torch::Device>& device);
 
   /// `skip=kZeroFill, min_open=1, max_open=1, open=[conv3x3]`.
   void print_gates(std::ostream& stream) const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
@@ -88,6 +89,9 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
       const ChoiceBlockOptions& block_options,
       std::vector<NamedBranch<>> branches);
 
+  /// As for any gate; a copy has no weighting.
+  void copy_parts(const std::optional<torch::Device>& device);
+
  private:
   torch::Tensor reduce(const detail::BranchOutputs& outputs) const;
   torch::Tensor reduce_samples(const detail::BranchOutputs& outputs) const;
@@ -99,13 +103,14 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
 
 /// The module behind `ChoiceBlock`, which see.
 template <class Child = AnyBranch>
-class ChoiceBlockImpl : public ChoiceBlockBase {
+class ChoiceBlockImpl
+    : public detail::DeepCopied<ChoiceBlockImpl<Child>, ChoiceBlockBase> {
  public:
   /// Registers the branches under their names. Throws as `ChoiceBlock` says.
   ChoiceBlockImpl(
       const ChoiceBlockOptions& block_options,
       std::vector<NamedBranch<>> branches)
-      : ChoiceBlockBase(block_options, std::move(branches)) {}
+      : ChoiceBlockImpl::DeepCopied(block_options, std::move(branches)) {}
 
   /// As `ChoiceBlockBase::forward`. Here too, so that
   /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the
@@ -126,27 +131,8 @@ class ChoiceBlockImpl : public ChoiceBlockBase {
     return branch(this->branch_index(name));
   }
 
-  /// A deep copy that shares nothing: names, gates, modes and `requires_grad`
-  /// are kept.
-  std::shared_ptr<torch::nn::Module> clone(
-      const std::optional<torch::Device>& device =
-          std::nullopt) const override {
-    auto copy = std::make_shared<ChoiceBlockImpl>(*this);
-    copy->clone_branches(device);
-    copy->set_weighting(nullptr);
-    return copy;
-  }
-
  protected:
   FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
-
- private:
-  // How a Cloneable parent copies its children.
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override {
-    *this = dynamic_cast<const ChoiceBlockImpl&>(*other.clone(device));
-  }
 };
 
 /// N branches on the same input, one of them open; or k of N, where the options

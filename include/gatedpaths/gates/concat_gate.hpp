@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
@@ -79,13 +80,14 @@ class GATEDPATHS_EXPORT ConcatGateBase : public BranchedModule {
 
 /// The module behind `ConcatGate`, which see.
 template <class Child = AnyBranch>
-class ConcatGateImpl : public ConcatGateBase {
+class ConcatGateImpl
+    : public detail::DeepCopied<ConcatGateImpl<Child>, ConcatGateBase> {
  public:
   /// Registers the branches under their names. Throws as `ConcatGate` says.
   ConcatGateImpl(
       const ConcatGateOptions& gate_options,
       std::vector<NamedBranch<>> branches)
-      : ConcatGateBase(gate_options, std::move(branches)) {}
+      : ConcatGateImpl::DeepCopied(gate_options, std::move(branches)) {}
 
   /// As `ConcatGateBase::forward`. Here too, so that
   /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the
@@ -106,26 +108,8 @@ class ConcatGateImpl : public ConcatGateBase {
     return branch(this->branch_index(name));
   }
 
-  /// A deep copy that shares nothing: names, gates, modes and `requires_grad`
-  /// are kept.
-  std::shared_ptr<torch::nn::Module> clone(
-      const std::optional<torch::Device>& device =
-          std::nullopt) const override {
-    auto copy = std::make_shared<ConcatGateImpl>(*this);
-    copy->clone_branches(device);
-    return copy;
-  }
-
  protected:
   FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
-
- private:
-  // How a Cloneable parent copies its children.
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override {
-    *this = dynamic_cast<const ConcatGateImpl&>(*other.clone(device));
-  }
 };
 
 /// N branches on the same input, any subset of them open, each with its own
