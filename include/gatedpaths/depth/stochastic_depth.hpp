@@ -7,11 +7,12 @@
 #include <gatedpaths/depth/drop_mode.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
+#include <gatedpaths/gates/detail/branch_holder.hpp>
 
 #include <torch/arg.h>
 #include <torch/nn/module.h>
-#include <torch/nn/pimpl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -157,29 +158,24 @@ class StochasticDepthImpl
 /// auto y = block->forward(x);  // the block runs on 4 of 5 rows
 /// ```
 template <class Child = AnyBranch>
-class StochasticDepth
-    : public torch::nn::ModuleHolder<StochasticDepthImpl<Child>> {
+class StochasticDepth : public detail::GateHolder<StochasticDepthImpl<Child>> {
  public:
-  /// The module's type.
-  using Impl = StochasticDepthImpl<Child>;
-
-  /// An empty holder.
-  StochasticDepth(std::nullptr_t) : Base(nullptr) {}  // NOLINT
-
-  /// Holds an existing module.
-  StochasticDepth(std::shared_ptr<Impl> module)  // NOLINT
-      : Base(std::move(module)) {}
+  /// The empty holder, and that of an existing module.
+  using StochasticDepth::GateHolder::GateHolder;
 
   /// Wraps `child`: a holder, a `shared_ptr`, a module by value, an
   /// `AnyBranch`.
   template <detail::BranchOf<Child> M>
   StochasticDepth(M&& child, const StochasticDepthOptions& options)
-      : Base(std::make_shared<Impl>(
+      : StochasticDepth(std::make_shared<StochasticDepthImpl<Child>>(
             AnyBranch(std::forward<M>(child)), options)) {}
-
- private:
-  using Base = torch::nn::ModuleHolder<Impl>;
 };
+
+StochasticDepth(std::nullptr_t) -> StochasticDepth<>;
+
+template <class Child>
+StochasticDepth(std::shared_ptr<StochasticDepthImpl<Child>>)
+    -> StochasticDepth<Child>;
 
 template <detail::BranchLike M>
 StochasticDepth(M&&, const StochasticDepthOptions&)

@@ -6,20 +6,19 @@
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
 #include <gatedpaths/gates/closed_branch_options.hpp>
+#include <gatedpaths/gates/detail/branch_holder.hpp>
 
 #include <torch/arg.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/common.h>
-#include <torch/nn/pimpl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <optional>
 #include <ostream>
-#include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -152,6 +151,13 @@ class ChoiceBlockImpl
 /// two branches return different shapes for the same kind of input, or the
 /// input is on another device than the branch.
 ///
+/// Made from named branches, `(options, {{"a", a()}, ...})` or a `std::vector`
+/// of `NamedBranch`; or from `(options, a(), ...)`, which are then called "0",
+/// "1", ..., and give a `ChoiceBlock<Child>` where all are alike. The options
+/// may be left out (before a single branch without a name, they may not). A
+/// branch is a holder, a `shared_ptr`, a module by value or an `AnyBranch`.
+/// Also from a `std::shared_ptr<Impl>`; `nullptr` makes an empty holder.
+///
 /// Example:
 /// ```
 /// gatedpaths::ChoiceBlock block(
@@ -160,44 +166,21 @@ class ChoiceBlockImpl
 /// auto y = block->forward(x);  // only conv5x5 runs
 /// ```
 template <class Child = AnyBranch>
-class ChoiceBlock : public torch::nn::ModuleHolder<ChoiceBlockImpl<Child>> {
+class ChoiceBlock
+    : public detail::
+          BranchHolder<ChoiceBlockImpl<Child>, ChoiceBlockOptions, Child> {
  public:
-  /// The module's type.
-  using Impl = ChoiceBlockImpl<Child>;
+  /// The forms above that begin with options, or with no branches at all.
+  using ChoiceBlock::BranchHolder::BranchHolder;
 
-  /// An empty holder.
-  ChoiceBlock(std::nullptr_t) : Base(nullptr) {}  // NOLINT
-
-  /// Holds an existing module.
-  ChoiceBlock(std::shared_ptr<Impl> module)  // NOLINT
-      : Base(std::move(module)) {}
-
-  /// Named branches.
-  ChoiceBlock(
-      const ChoiceBlockOptions& options,
-      std::initializer_list<NamedBranch<Child>> branches)
-      : Base(std::make_shared<Impl>(
-            options, detail::erase_branches<Child>(branches))) {}
-  /// \overload
-  ChoiceBlock(
-      const ChoiceBlockOptions& options,
-      const std::vector<NamedBranch<Child>>& branches)
-      : Base(std::make_shared<Impl>(
-            options, detail::erase_branches<Child>(branches))) {}
-  /// \overload
+  /// Named branches, with the options' defaults.
   ChoiceBlock(std::initializer_list<NamedBranch<Child>> branches)
       : ChoiceBlock(ChoiceBlockOptions(), branches) {}
   /// \overload
   explicit ChoiceBlock(const std::vector<NamedBranch<Child>>& branches)
       : ChoiceBlock(ChoiceBlockOptions(), branches) {}
 
-  /// Branches without names; they are called "0", "1", ...
-  template <detail::BranchOf<Child>... M>
-    requires(sizeof...(M) >= 1)
-  explicit ChoiceBlock(const ChoiceBlockOptions& options, M&&... modules)
-      : Base(std::make_shared<Impl>(
-            options, detail::number_branches(std::forward<M>(modules)...))) {}
-  /// \overload
+  /// Branches without names, with the options' defaults.
   template <detail::BranchOf<Child> First, detail::BranchOf<Child>... Rest>
     requires(sizeof...(Rest) >= 1)
   explicit ChoiceBlock(First&& first, Rest&&... rest)
@@ -205,10 +188,21 @@ class ChoiceBlock : public torch::nn::ModuleHolder<ChoiceBlockImpl<Child>> {
             ChoiceBlockOptions(),
             std::forward<First>(first),
             std::forward<Rest>(rest)...) {}
-
- private:
-  using Base = torch::nn::ModuleHolder<Impl>;
 };
+
+ChoiceBlock(std::nullptr_t) -> ChoiceBlock<>;
+
+template <class Child>
+ChoiceBlock(std::shared_ptr<ChoiceBlockImpl<Child>>) -> ChoiceBlock<Child>;
+
+template <class Child = AnyBranch>
+ChoiceBlock(
+    const ChoiceBlockOptions&,
+    std::initializer_list<NamedBranch<Child>>) -> ChoiceBlock<Child>;
+
+template <class Child>
+ChoiceBlock(const ChoiceBlockOptions&, const std::vector<NamedBranch<Child>>&)
+    -> ChoiceBlock<Child>;
 
 template <detail::BranchLike... M>
   requires(sizeof...(M) >= 1)
