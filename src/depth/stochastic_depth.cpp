@@ -225,9 +225,9 @@ void StochasticDepthBase::pretty_print(std::ostream& stream) const {
          << ", residual=" << (options.residual() ? "true" : "false") << ")";
 }
 
-void StochasticDepthBase::clone_parts(
+void StochasticDepthBase::copy_parts(
     const std::optional<torch::Device>& device) {
-  clone_branches(device);
+  BranchedModule::copy_parts(device);
   convention_ = replace_module(
       kConventionName,
       std::make_shared<detail::DropConvention>(convention_->get()));

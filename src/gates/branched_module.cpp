@@ -126,8 +126,7 @@ detail::BranchOutputs BranchedModule::run_samples(
   return outputs;
 }
 
-void BranchedModule::clone_branches(
-    const std::optional<torch::Device>& device) {
+void BranchedModule::copy_parts(const std::optional<torch::Device>& device) {
   branches_ = branches_->clone(device);
   for (int64_t i = 0; i < branches_->size(); ++i) {
     if (branches_->first_with_module_of(i) == i) {

@@ -95,6 +95,11 @@ void ChoiceBlockBase::select(std::string_view name) {
   select(branch_index(name));
 }
 
+void ChoiceBlockBase::copy_parts(const std::optional<torch::Device>& device) {
+  BranchedModule::copy_parts(device);
+  weighting_ = nullptr;
+}
+
 void ChoiceBlockBase::pretty_print(std::ostream& stream) const {
   stream << "gatedpaths::ChoiceBlock(reduction="
          << (options.reduction() == Reduction::kSum ? "kSum" : "kMean") << ", ";

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <gatedpaths/branches/detail/clone_module.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
 
 #include <gatedpaths/branches/detail/branch_checks.hpp>

@@ -238,11 +238,6 @@ std::shared_ptr<torch::nn::Module> PathLogitsImpl::clone(
   return copy;
 }
 
-void PathLogitsImpl::clone_(
-    torch::nn::Module& other, const std::optional<torch::Device>& device) {
-  *this = dynamic_cast<const PathLogitsImpl&>(*other.clone(device));
-}
-
 void PathLogitsImpl::pretty_print(std::ostream& stream) const {
   int64_t branches = 0;
   for (const torch::Tensor& logits : logits_) {

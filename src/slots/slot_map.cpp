@@ -22,22 +22,14 @@ Slots SlotMapImpl::forward(const Slots& slots) {
   return mapped;
 }
 
-std::shared_ptr<torch::nn::Module> SlotMapImpl::clone(
-    const std::optional<torch::Device>& device) const {
-  auto copy = std::make_shared<SlotMapImpl>(*this);
-  copy->module_ = module_.clone(device);
-  copy->replace_module("module", copy->module_.ptr());
-  return copy;
+void SlotMapImpl::copy_parts(const std::optional<torch::Device>& device) {
+  module_ = module_.clone(device);
+  replace_module("module", module_.ptr());
 }
 
 void SlotMapImpl::pretty_print(std::ostream& stream) const {
   stream << "gatedpaths::SlotMap(non_zero="
          << (non_zero_ == NonZero::kRefuse ? "kRefuse" : "kAllow") << ")";
-}
-
-void SlotMapImpl::clone_(
-    torch::nn::Module& other, const std::optional<torch::Device>& device) {
-  *this = dynamic_cast<const SlotMapImpl&>(*other.clone(device));
 }
 
 }  // namespace gatedpaths

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
+#include <gatedpaths/gates/detail/branch_holder.hpp>
 
 #include <torch/arg.h>
 #include <torch/nn/module.h>
-#include <torch/nn/pimpl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -16,7 +18,6 @@
 #include <ostream>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -107,14 +108,15 @@ class GATEDPATHS_EXPORT LayerDropBase : public BranchedModule {
 
 /// The module behind `LayerDrop`, which see.
 template <class Child>
-class LayerDropImpl : public LayerDropBase {
+class LayerDropImpl
+    : public detail::DeepCopied<LayerDropImpl<Child>, LayerDropBase> {
  public:
   /// Registers the layers under their names; `c10::ValueError` where they or
   /// the options do not fit, see `LayerDrop`.
   LayerDropImpl(
       const LayerDropOptions& drop_options,
       const std::vector<NamedBranch<>>& layers)
-      : LayerDropBase(drop_options, layers) {}
+      : LayerDropImpl::DeepCopied(drop_options, layers) {}
 
   /// Layer `index`: a typed holder where `Child` is one, else an `AnyBranch` or
   /// `shared_ptr`.
@@ -128,24 +130,6 @@ class LayerDropImpl : public LayerDropBase {
   /// Throws: `c10::IndexError`, with all names, where there is no such layer.
   auto layer(std::string_view name) const {
     return layer(this->branch_index(name));
-  }
-
-  /// A deep copy that shares nothing: names, gates, modes, `requires_grad`, the
-  /// rate and the draw state are kept.
-  std::shared_ptr<torch::nn::Module> clone(
-      const std::optional<torch::Device>& device =
-          std::nullopt) const override {
-    auto copy = std::make_shared<LayerDropImpl>(*this);
-    copy->clone_branches(device);
-    return copy;
-  }
-
- private:
-  // How a Cloneable parent copies its children.
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override {
-    *this = dynamic_cast<const LayerDropImpl&>(*other.clone(device));
   }
 };
 
@@ -168,7 +152,8 @@ class LayerDropImpl : public LayerDropBase {
 /// what was kept by hand, as after `stop_drawing()`.
 ///
 /// The draws depend on the seed and the number of draws so far alone
-/// (`draw_state()`, `set_draw_state()`, `draw_each_forward(seed)`).
+/// (`draw_state()`, `set_draw_state()`, `draw_each_forward(seed)`). A clone
+/// keeps both, and the rate.
 ///
 /// Shape: any input; output the same, since each layer must keep its input's
 /// shape.
@@ -178,6 +163,13 @@ class LayerDropImpl : public LayerDropBase {
 /// `min_layers` outside `[0, number of layers]`. In `forward`:
 /// `c10::ValueError` where a layer returns another shape than its input's.
 ///
+/// Made from named layers, first to last, `(options, {{"a", a()}, ...})` or a
+/// `std::vector` of `NamedBranch`; or from `(options, a(), ...)` or a vector of
+/// one type, which are then called "0", "1", ..., and give a `LayerDrop<Child>`
+/// where all are alike. A layer is a holder, a `shared_ptr`, a module by value
+/// or an `AnyBranch`. Also from a `std::shared_ptr<Impl>`; `nullptr` makes an
+/// empty holder.
+///
 /// Example:
 /// ```
 /// gatedpaths::LayerDrop encoder(
@@ -186,54 +178,40 @@ class LayerDropImpl : public LayerDropBase {
 /// encoder->keep_every(2);        // half of them, from now on in eval
 /// ```
 template <class Child = AnyBranch>
-class LayerDrop : public torch::nn::ModuleHolder<LayerDropImpl<Child>> {
+class LayerDrop
+    : public detail::
+          BranchHolder<LayerDropImpl<Child>, LayerDropOptions, Child> {
  public:
-  /// The module's type.
-  using Impl = LayerDropImpl<Child>;
-
-  /// An empty holder.
-  LayerDrop(std::nullptr_t) : Base(nullptr) {}  // NOLINT
-
-  /// Holds an existing module.
-  LayerDrop(std::shared_ptr<Impl> module)  // NOLINT
-      : Base(std::move(module)) {}
-
-  /// Named layers, first to last.
-  LayerDrop(
-      const LayerDropOptions& options,
-      std::initializer_list<NamedBranch<Child>> layers)
-      : Base(std::make_shared<Impl>(
-            options, detail::erase_branches<Child>(layers))) {}
-  /// \overload
-  LayerDrop(
-      const LayerDropOptions& options,
-      const std::vector<NamedBranch<Child>>& layers)
-      : Base(std::make_shared<Impl>(
-            options, detail::erase_branches<Child>(layers))) {}
+  /// The forms above, but for the one that follows.
+  using LayerDrop::BranchHolder::BranchHolder;
 
   /// Layers without names; they are called "0", "1", ...
-  template <detail::BranchOf<Child>... M>
-    requires(sizeof...(M) >= 1)
-  explicit LayerDrop(const LayerDropOptions& options, M&&... layers)
-      : Base(std::make_shared<Impl>(
-            options, detail::number_branches(std::forward<M>(layers)...))) {}
-
-  /// \overload
   template <detail::BranchOf<Child> M>
   LayerDrop(const LayerDropOptions& options, const std::vector<M>& layers)
-      : Base(std::make_shared<Impl>(options, detail::number_layers(layers))) {}
-
- private:
-  using Base = torch::nn::ModuleHolder<Impl>;
+      : LayerDrop(std::make_shared<LayerDropImpl<Child>>(
+            options, detail::number_layers(layers))) {}
 };
+
+LayerDrop(std::nullptr_t) -> LayerDrop<>;
+
+template <class Child>
+LayerDrop(std::shared_ptr<LayerDropImpl<Child>>) -> LayerDrop<Child>;
+
+template <class Child = AnyBranch>
+LayerDrop(const LayerDropOptions&, std::initializer_list<NamedBranch<Child>>)
+    -> LayerDrop<Child>;
+
+template <class Child>
+LayerDrop(const LayerDropOptions&, const std::vector<NamedBranch<Child>>&)
+    -> LayerDrop<Child>;
+
+template <detail::BranchLike M>
+LayerDrop(const LayerDropOptions&, const std::vector<M>&)
+    -> LayerDrop<detail::CommonChild<M>>;
 
 template <detail::BranchLike... M>
   requires(sizeof...(M) >= 1)
 LayerDrop(const LayerDropOptions&, M&&...)
     -> LayerDrop<detail::CommonChild<M...>>;
-
-template <detail::BranchLike M>
-LayerDrop(const LayerDropOptions&, const std::vector<M>&)
-    -> LayerDrop<detail::CommonChild<M>>;
 
 }  // namespace gatedpaths

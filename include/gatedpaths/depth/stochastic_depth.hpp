@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/branches/output_shape.hpp>
 #include <gatedpaths/depth/drop_mode.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
+#include <gatedpaths/gates/detail/branch_holder.hpp>
 
 #include <torch/arg.h>
 #include <torch/nn/module.h>
-#include <torch/nn/pimpl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -94,7 +96,7 @@ class GATEDPATHS_EXPORT StochasticDepthBase : public BranchedModule {
       const StochasticDepthOptions& depth_options, AnyBranch branch);
 
   /// Replaces the branch and the record of the convention of a fresh copy.
-  void clone_parts(const std::optional<torch::Device>& device);
+  void copy_parts(const std::optional<torch::Device>& device);
 
  private:
   torch::Tensor zeros(
@@ -109,35 +111,19 @@ class GATEDPATHS_EXPORT StochasticDepthBase : public BranchedModule {
 
 /// The module behind `StochasticDepth`, which see.
 template <class Child>
-class StochasticDepthImpl : public StochasticDepthBase {
+class StochasticDepthImpl
+    : public detail::
+          DeepCopied<StochasticDepthImpl<Child>, StochasticDepthBase> {
  public:
   /// Registers the branch as "branch".
   ///
   /// Throws: `c10::ValueError` for a rate outside `[0, 1]` or an empty holder.
   StochasticDepthImpl(
       AnyBranch branch, const StochasticDepthOptions& depth_options)
-      : StochasticDepthBase(depth_options, std::move(branch)) {}
+      : StochasticDepthImpl::DeepCopied(depth_options, std::move(branch)) {}
 
   /// The branch: a typed holder where `Child` is one, else a `shared_ptr`.
   auto child() const { return this->template typed_branch<Child>(0); }
-
-  /// A deep copy that shares nothing: modes, `requires_grad`, the convention
-  /// and the draw state are kept.
-  std::shared_ptr<torch::nn::Module> clone(
-      const std::optional<torch::Device>& device =
-          std::nullopt) const override {
-    auto copy = std::make_shared<StochasticDepthImpl>(*this);
-    copy->clone_parts(device);
-    return copy;
-  }
-
- private:
-  // How a Cloneable parent copies its children.
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override {
-    *this = dynamic_cast<const StochasticDepthImpl&>(*other.clone(device));
-  }
 };
 
 /// A residual block whose branch is dropped at random: `x + scale * branch(x)`,
@@ -167,7 +153,8 @@ class StochasticDepthImpl : public StochasticDepthBase {
 /// itself is always open: in a `PathSpace` it has one path.
 ///
 /// Mode, scale and rate are saved with the parameters, as `drop.convention`,
-/// and loading restores them: the weights were trained for that scale.
+/// and loading restores them: the weights were trained for that scale. A clone
+/// keeps them and the draw state.
 ///
 /// Shape: input `[N, ...]`, output the same; with `residual(false)`, the
 /// branch's.
@@ -184,29 +171,24 @@ class StochasticDepthImpl : public StochasticDepthBase {
 /// auto y = block->forward(x);  // the block runs on 4 of 5 rows
 /// ```
 template <class Child = AnyBranch>
-class StochasticDepth
-    : public torch::nn::ModuleHolder<StochasticDepthImpl<Child>> {
+class StochasticDepth : public detail::GateHolder<StochasticDepthImpl<Child>> {
  public:
-  /// The module's type.
-  using Impl = StochasticDepthImpl<Child>;
-
-  /// An empty holder.
-  StochasticDepth(std::nullptr_t) : Base(nullptr) {}  // NOLINT
-
-  /// Holds an existing module.
-  StochasticDepth(std::shared_ptr<Impl> module)  // NOLINT
-      : Base(std::move(module)) {}
+  /// The empty holder, and that of an existing module.
+  using StochasticDepth::GateHolder::GateHolder;
 
   /// Wraps `child`: a holder, a `shared_ptr`, a module by value, an
   /// `AnyBranch`.
   template <detail::BranchOf<Child> M>
   StochasticDepth(M&& child, const StochasticDepthOptions& options)
-      : Base(std::make_shared<Impl>(
+      : StochasticDepth(std::make_shared<StochasticDepthImpl<Child>>(
             AnyBranch(std::forward<M>(child)), options)) {}
-
- private:
-  using Base = torch::nn::ModuleHolder<Impl>;
 };
+
+StochasticDepth(std::nullptr_t) -> StochasticDepth<>;
+
+template <class Child>
+StochasticDepth(std::shared_ptr<StochasticDepthImpl<Child>>)
+    -> StochasticDepth<Child>;
 
 template <detail::BranchLike M>
 StochasticDepth(M&&, const StochasticDepthOptions&)

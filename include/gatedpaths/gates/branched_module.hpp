@@ -92,7 +92,7 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
   }
 
   /// Replaces the branches of a fresh copy by deep copies.
-  void clone_branches(const std::optional<torch::Device>& device);
+  void copy_parts(const std::optional<torch::Device>& device);
 
   /// `skip=kZeroFill, min_open=1, max_open=1, open=[conv3x3]`.
   void print_gates(std::ostream& stream) const;
@@ -106,49 +106,4 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
   bool track_statistics_;
 };
 
-namespace detail {
-
-/// The branches of a gate over `Child`, with their types erased.
-template <class Child>
-std::vector<NamedBranch<>> erase_branches(
-    c10::ArrayRef<NamedBranch<Child>> branches) {
-  std::vector<NamedBranch<>> erased;
-  erased.reserve(branches.size());
-  for (const auto& branch : branches) {
-    erased.emplace_back(branch.name, branch.branch, branch.output_shape);
-  }
-  return erased;
-}
-
-/// Branches without names: they are called "0", "1", ...
-template <class... M>
-std::vector<NamedBranch<>> number_branches(M&&... modules) {
-  std::vector<NamedBranch<>> branches;
-  branches.reserve(sizeof...(M));
-  (branches.emplace_back(
-       std::to_string(branches.size()), AnyBranch(std::forward<M>(modules))),
-   ...);
-  return branches;
-}
-
-/// The common type of unnamed branches: theirs, or `AnyBranch` for unlike ones.
-template <class First, class... Rest>
-struct CommonChildOf {
-  using type = AnyBranch;
-};
-template <class First, class... Rest>
-  requires(
-      is_module_like<First> && (is_module_like<Rest> && ...) &&
-      (std::is_same_v<ChildImpl<First>, ChildImpl<Rest>> && ...))
-struct CommonChildOf<First, Rest...> {
-  using type = std::remove_cvref_t<First>;
-};
-template <class... M>
-using CommonChild = typename CommonChildOf<M...>::type;
-
-template <class M>
-concept BranchLike =
-    is_module_like<M> || std::is_same_v<std::remove_cvref_t<M>, AnyBranch>;
-
-}  // namespace detail
 }  // namespace gatedpaths

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
 #include <gatedpaths/gates/closed_branch_options.hpp>
+#include <gatedpaths/gates/detail/branch_holder.hpp>
 
 #include <torch/arg.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/common.h>
-#include <torch/nn/pimpl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <optional>
 #include <ostream>
-#include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -96,6 +96,9 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
       const ChoiceBlockOptions& block_options,
       std::vector<NamedBranch<>> branches);
 
+  /// As for any gate; a copy has no weighting.
+  void copy_parts(const std::optional<torch::Device>& device);
+
  private:
   torch::Tensor reduce(const detail::BranchOutputs& outputs) const;
   torch::Tensor reduce_samples(const detail::BranchOutputs& outputs) const;
@@ -107,14 +110,15 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
 
 /// The module behind `ChoiceBlock`, which see.
 template <class Child = AnyBranch>
-class ChoiceBlockImpl : public ChoiceBlockBase {
+class ChoiceBlockImpl
+    : public detail::DeepCopied<ChoiceBlockImpl<Child>, ChoiceBlockBase> {
  public:
   /// Registers the branches under their names; `c10::ValueError` where they or
   /// the options do not fit, see `ChoiceBlock`.
   ChoiceBlockImpl(
       const ChoiceBlockOptions& block_options,
       std::vector<NamedBranch<>> branches)
-      : ChoiceBlockBase(block_options, std::move(branches)) {}
+      : ChoiceBlockImpl::DeepCopied(block_options, std::move(branches)) {}
 
   /// As `ChoiceBlockBase::forward`. Here too, so that
   /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the
@@ -137,27 +141,8 @@ class ChoiceBlockImpl : public ChoiceBlockBase {
     return branch(this->branch_index(name));
   }
 
-  /// A deep copy that shares nothing: names, gates, modes and `requires_grad`
-  /// are kept.
-  std::shared_ptr<torch::nn::Module> clone(
-      const std::optional<torch::Device>& device =
-          std::nullopt) const override {
-    auto copy = std::make_shared<ChoiceBlockImpl>(*this);
-    copy->clone_branches(device);
-    copy->set_weighting(nullptr);
-    return copy;
-  }
-
  protected:
   FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
-
- private:
-  // How a Cloneable parent copies its children.
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override {
-    *this = dynamic_cast<const ChoiceBlockImpl&>(*other.clone(device));
-  }
 };
 
 /// N branches on the same input, one of them open; or k of N, where the options
@@ -177,6 +162,13 @@ class ChoiceBlockImpl : public ChoiceBlockBase {
 /// two branches return different shapes for the same kind of input, or the
 /// input is on another device than the branch.
 ///
+/// Made from named branches, `(options, {{"a", a()}, ...})` or a `std::vector`
+/// of `NamedBranch`; or from `(options, a(), ...)`, which are then called "0",
+/// "1", ..., and give a `ChoiceBlock<Child>` where all are alike. The options
+/// may be left out (before a single branch without a name, they may not). A
+/// branch is a holder, a `shared_ptr`, a module by value or an `AnyBranch`.
+/// Also from a `std::shared_ptr<Impl>`; `nullptr` makes an empty holder.
+///
 /// Example:
 /// ```
 /// gatedpaths::ChoiceBlock block(
@@ -185,44 +177,21 @@ class ChoiceBlockImpl : public ChoiceBlockBase {
 /// auto y = block->forward(x);  // only conv5x5 runs
 /// ```
 template <class Child = AnyBranch>
-class ChoiceBlock : public torch::nn::ModuleHolder<ChoiceBlockImpl<Child>> {
+class ChoiceBlock
+    : public detail::
+          BranchHolder<ChoiceBlockImpl<Child>, ChoiceBlockOptions, Child> {
  public:
-  /// The module's type.
-  using Impl = ChoiceBlockImpl<Child>;
+  /// The forms above that begin with options, or with no branches at all.
+  using ChoiceBlock::BranchHolder::BranchHolder;
 
-  /// An empty holder.
-  ChoiceBlock(std::nullptr_t) : Base(nullptr) {}  // NOLINT
-
-  /// Holds an existing module.
-  ChoiceBlock(std::shared_ptr<Impl> module)  // NOLINT
-      : Base(std::move(module)) {}
-
-  /// Named branches.
-  ChoiceBlock(
-      const ChoiceBlockOptions& options,
-      std::initializer_list<NamedBranch<Child>> branches)
-      : Base(std::make_shared<Impl>(
-            options, detail::erase_branches<Child>(branches))) {}
-  /// \overload
-  ChoiceBlock(
-      const ChoiceBlockOptions& options,
-      const std::vector<NamedBranch<Child>>& branches)
-      : Base(std::make_shared<Impl>(
-            options, detail::erase_branches<Child>(branches))) {}
-  /// \overload
+  /// Named branches, with the options' defaults.
   ChoiceBlock(std::initializer_list<NamedBranch<Child>> branches)
       : ChoiceBlock(ChoiceBlockOptions(), branches) {}
   /// \overload
   explicit ChoiceBlock(const std::vector<NamedBranch<Child>>& branches)
       : ChoiceBlock(ChoiceBlockOptions(), branches) {}
 
-  /// Branches without names; they are called "0", "1", ...
-  template <detail::BranchOf<Child>... M>
-    requires(sizeof...(M) >= 1)
-  explicit ChoiceBlock(const ChoiceBlockOptions& options, M&&... modules)
-      : Base(std::make_shared<Impl>(
-            options, detail::number_branches(std::forward<M>(modules)...))) {}
-  /// \overload
+  /// Branches without names, with the options' defaults.
   template <detail::BranchOf<Child> First, detail::BranchOf<Child>... Rest>
     requires(sizeof...(Rest) >= 1)
   explicit ChoiceBlock(First&& first, Rest&&... rest)
@@ -230,10 +199,21 @@ class ChoiceBlock : public torch::nn::ModuleHolder<ChoiceBlockImpl<Child>> {
             ChoiceBlockOptions(),
             std::forward<First>(first),
             std::forward<Rest>(rest)...) {}
-
- private:
-  using Base = torch::nn::ModuleHolder<Impl>;
 };
+
+ChoiceBlock(std::nullptr_t) -> ChoiceBlock<>;
+
+template <class Child>
+ChoiceBlock(std::shared_ptr<ChoiceBlockImpl<Child>>) -> ChoiceBlock<Child>;
+
+template <class Child = AnyBranch>
+ChoiceBlock(
+    const ChoiceBlockOptions&,
+    std::initializer_list<NamedBranch<Child>>) -> ChoiceBlock<Child>;
+
+template <class Child>
+ChoiceBlock(const ChoiceBlockOptions&, const std::vector<NamedBranch<Child>>&)
+    -> ChoiceBlock<Child>;
 
 template <detail::BranchLike... M>
   requires(sizeof...(M) >= 1)

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
 #include <gatedpaths/gates/closed_branch_options.hpp>
+#include <gatedpaths/gates/detail/branch_holder.hpp>
 #include <gatedpaths/slots/slots.hpp>
 
 #include <torch/arg.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/common.h>
-#include <torch/nn/pimpl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <optional>
 #include <ostream>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -84,14 +85,15 @@ class GATEDPATHS_EXPORT ConcatGateBase : public BranchedModule {
 
 /// The module behind `ConcatGate`, which see.
 template <class Child = AnyBranch>
-class ConcatGateImpl : public ConcatGateBase {
+class ConcatGateImpl
+    : public detail::DeepCopied<ConcatGateImpl<Child>, ConcatGateBase> {
  public:
   /// Registers the branches under their names; `c10::ValueError` where they or
   /// the options do not fit, see `ConcatGate`.
   ConcatGateImpl(
       const ConcatGateOptions& gate_options,
       std::vector<NamedBranch<>> branches)
-      : ConcatGateBase(gate_options, std::move(branches)) {}
+      : ConcatGateImpl::DeepCopied(gate_options, std::move(branches)) {}
 
   /// As `ConcatGateBase::forward`. Here too, so that
   /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the
@@ -114,26 +116,8 @@ class ConcatGateImpl : public ConcatGateBase {
     return branch(this->branch_index(name));
   }
 
-  /// A deep copy that shares nothing: names, gates, modes and `requires_grad`
-  /// are kept.
-  std::shared_ptr<torch::nn::Module> clone(
-      const std::optional<torch::Device>& device =
-          std::nullopt) const override {
-    auto copy = std::make_shared<ConcatGateImpl>(*this);
-    copy->clone_branches(device);
-    return copy;
-  }
-
  protected:
   FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
-
- private:
-  // How a Cloneable parent copies its children.
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override {
-    *this = dynamic_cast<const ConcatGateImpl&>(*other.clone(device));
-  }
 };
 
 /// N branches on the same input, any subset of them open, each with its own
@@ -156,6 +140,12 @@ class ConcatGateImpl : public ConcatGateBase {
 /// branch, with the branches' names and both shapes; `c10::Error` where the
 /// shape of a closed branch cannot be known (see `OutputShape`).
 ///
+/// Made from named branches, `(options, {{"a", a()}, ...})` or a `std::vector`
+/// of `NamedBranch`; or from `(options, a(), ...)`, which are then called "0",
+/// "1", ..., and give a `ConcatGate<Child>` where all are alike. A branch is a
+/// holder, a `shared_ptr`, a module by value or an `AnyBranch`. Also from a
+/// `std::shared_ptr<Impl>`; `nullptr` makes an empty holder.
+///
 /// Example:
 /// ```
 /// gatedpaths::ConcatGate gate(
@@ -165,41 +155,26 @@ class ConcatGateImpl : public ConcatGateBase {
 /// auto features = gate->forward(images);  // channels of "b" are zeros
 /// ```
 template <class Child = AnyBranch>
-class ConcatGate : public torch::nn::ModuleHolder<ConcatGateImpl<Child>> {
+class ConcatGate
+    : public detail::
+          BranchHolder<ConcatGateImpl<Child>, ConcatGateOptions, Child> {
  public:
-  /// The module's type.
-  using Impl = ConcatGateImpl<Child>;
-
-  /// An empty holder.
-  ConcatGate(std::nullptr_t) : Base(nullptr) {}  // NOLINT
-
-  /// Holds an existing module.
-  ConcatGate(std::shared_ptr<Impl> module)  // NOLINT
-      : Base(std::move(module)) {}
-
-  /// Named branches.
-  ConcatGate(
-      const ConcatGateOptions& options,
-      std::initializer_list<NamedBranch<Child>> branches)
-      : Base(std::make_shared<Impl>(
-            options, detail::erase_branches<Child>(branches))) {}
-  /// \overload
-  ConcatGate(
-      const ConcatGateOptions& options,
-      const std::vector<NamedBranch<Child>>& branches)
-      : Base(std::make_shared<Impl>(
-            options, detail::erase_branches<Child>(branches))) {}
-
-  /// Branches without names; they are called "0", "1", ...
-  template <detail::BranchOf<Child>... M>
-    requires(sizeof...(M) >= 1)
-  explicit ConcatGate(const ConcatGateOptions& options, M&&... modules)
-      : Base(std::make_shared<Impl>(
-            options, detail::number_branches(std::forward<M>(modules)...))) {}
-
- private:
-  using Base = torch::nn::ModuleHolder<Impl>;
+  /// Makes it in each of the forms above.
+  using ConcatGate::BranchHolder::BranchHolder;
 };
+
+ConcatGate(std::nullptr_t) -> ConcatGate<>;
+
+template <class Child>
+ConcatGate(std::shared_ptr<ConcatGateImpl<Child>>) -> ConcatGate<Child>;
+
+template <class Child = AnyBranch>
+ConcatGate(const ConcatGateOptions&, std::initializer_list<NamedBranch<Child>>)
+    -> ConcatGate<Child>;
+
+template <class Child>
+ConcatGate(const ConcatGateOptions&, const std::vector<NamedBranch<Child>>&)
+    -> ConcatGate<Child>;
 
 template <detail::BranchLike... M>
   requires(sizeof...(M) >= 1)

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <gatedpaths/branches/detail/child.hpp>
-#include <gatedpaths/branches/detail/clone_module.hpp>
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/detail/forward_signature.hpp>
 #include <gatedpaths/branches/detail/input_signature.hpp>
 #include <gatedpaths/branches/detail/map_batch.hpp>
@@ -29,19 +29,14 @@ template <class Child>
 class GatedBranchImpl
     : public detail::WithForward<
           GatedBranchImpl<Child>,
-          GatedBranchBase,
+          detail::DeepCopied<GatedBranchImpl<Child>, GatedBranchBase>,
           typename detail::ForwardSignature<detail::ChildImpl<Child>>::Result,
           typename detail::ForwardSignature<detail::ChildImpl<Child>>::Required,
           typename detail::ForwardSignature<
               detail::ChildImpl<Child>>::Optional> {
   using Signature = detail::ForwardSignature<detail::ChildImpl<Child>>;
   using Result = typename Signature::Result;
-  using Base = detail::WithForward<
-      GatedBranchImpl,
-      GatedBranchBase,
-      Result,
-      typename Signature::Required,
-      typename Signature::Optional>;
+  using Base = typename GatedBranchImpl::WithForward;
   static_assert(
       detail::OutputType<Result>,
       "the child of a GatedBranch must return a tensor, or tuples, pairs, "
@@ -114,24 +109,12 @@ class GatedBranchImpl
         this->put_back(std::move(flat), *entry, *gates));
   }
 
-  /// A deep copy that shares nothing: gate, modes and `requires_grad` are kept.
-  std::shared_ptr<torch::nn::Module> clone(
-      const std::optional<torch::Device>& device =
-          std::nullopt) const override {
-    auto copy = std::make_shared<GatedBranchImpl>(*this);
-    copy->child_ =
-        std::dynamic_pointer_cast<ChildImpl>(copy->clone_branch(device));
-    return copy;
-  }
-
  private:
   friend Base;
+  friend detail::DeepCopied<GatedBranchImpl, GatedBranchBase>;
 
-  // How a Cloneable parent copies its children.
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override {
-    *this = dynamic_cast<const GatedBranchImpl&>(*other.clone(device));
+  void copy_parts(const std::optional<torch::Device>& device) {
+    child_ = std::dynamic_pointer_cast<ChildImpl>(this->clone_branch(device));
   }
 
   template <class... A>

@@ -12,6 +12,7 @@
 
 #include <torch/nn/module.h>
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -35,8 +36,12 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   using GatedModule::is_open;
   using GatedModule::set_open;
 
-  /// Opens or closes the branch.
+  /// Opens or closes the branch. A number does not compile: elsewhere 0 names
+  /// the first branch (`set_open({0})`), here it would close it.
   void set_open(bool open);
+  template <std::integral T>
+    requires(!std::same_as<T, bool>)
+  void set_open(T) = delete;
 
   /// Whether the branch is open.
   bool is_open() const noexcept { return !open_branches().empty(); }

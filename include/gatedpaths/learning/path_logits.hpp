@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/path_space.hpp>
@@ -20,7 +21,8 @@
 namespace gatedpaths {
 
 /// The module behind `PathLogits`, which see.
-class GATEDPATHS_EXPORT PathLogitsImpl : public torch::nn::Module {
+class GATEDPATHS_EXPORT PathLogitsImpl
+    : public detail::CopiedByClone<PathLogitsImpl, torch::nn::Module> {
  public:
   /// Zeros for each gate of a `PathSpace`, or of its `layout()` without a
   /// network.
@@ -94,11 +96,6 @@ class GATEDPATHS_EXPORT PathLogitsImpl : public torch::nn::Module {
   void pretty_print(std::ostream& stream) const override;
 
  private:
-  // How a Cloneable parent copies its children.
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override;
-
   void watch(int64_t gate);
 
   std::shared_ptr<const SpaceLayout> layout_;

@@ -3,6 +3,7 @@
 
 #include <gatedpaths/branches/any_branch.hpp>
 #include <gatedpaths/branches/detail/child.hpp>
+#include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/slots/slots.hpp>
 
@@ -18,7 +19,8 @@
 namespace gatedpaths {
 
 /// The module behind `SlotMap`, which see.
-class GATEDPATHS_EXPORT SlotMapImpl : public torch::nn::Module {
+class GATEDPATHS_EXPORT SlotMapImpl
+    : public detail::DeepCopied<SlotMapImpl, torch::nn::Module> {
  public:
   /// Registers the module as "module".
   SlotMapImpl(AnyBranch module, NonZero non_zero);
@@ -26,17 +28,12 @@ class GATEDPATHS_EXPORT SlotMapImpl : public torch::nn::Module {
   /// Applies the module to the value of each slot that holds one.
   Slots forward(const Slots& slots);
 
-  /// A deep copy; modes and `requires_grad` are kept.
-  std::shared_ptr<torch::nn::Module> clone(
-      const std::optional<torch::Device>& device = std::nullopt) const override;
-
   /// Prints `gatedpaths::SlotMap(non_zero=kRefuse)`.
   void pretty_print(std::ostream& stream) const override;
 
  private:
-  void clone_(
-      torch::nn::Module& other,
-      const std::optional<torch::Device>& device) override;
+  friend DeepCopied;
+  void copy_parts(const std::optional<torch::Device>& device);
 
   AnyBranch module_;
   NonZero non_zero_;

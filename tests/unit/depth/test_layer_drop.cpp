@@ -36,6 +36,7 @@ using gatedpaths::GatedModule;
 using gatedpaths::LayerDrop;
 using gatedpaths::LayerDropImpl;
 using gatedpaths::LayerDropOptions;
+using gatedpaths::NamedBranch;
 using gatedpaths::OpenOptimizer;
 using gatedpaths::PathSpace;
 using gatedpaths::Skip;
@@ -149,8 +150,21 @@ TEST_CASE(
   static_assert(std::is_same_v<decltype(unlike), LayerDrop<AnyBranch>>);
   LayerDrop alike(LayerDropOptions(0.5), layers[0], layers[1]);
   static_assert(std::is_same_v<decltype(alike), LayerDrop<Linear>>);
+  const std::vector<NamedBranch<Linear>> list = {
+      {"x", layers[0]}, {"y", layers[1]}};
+  LayerDrop from_list(LayerDropOptions(0.5), list);
+  static_assert(std::is_same_v<decltype(from_list), LayerDrop<Linear>>);
+  CHECK(from_list->branch_names() == std::vector<std::string>{"x", "y"});
+  LayerDrop from_rate(0.5, {{"x", layers[0]}});
+  static_assert(std::is_same_v<decltype(from_rate), LayerDrop<AnyBranch>>);
+  LayerDrop held(from_list.ptr());
+  static_assert(std::is_same_v<decltype(held), LayerDrop<Linear>>);
+  CHECK(held.ptr() == from_list.ptr());
   LayerDrop<Linear> empty = nullptr;
   CHECK(empty.is_empty());
+  LayerDrop any = nullptr;
+  static_assert(std::is_same_v<decltype(any), LayerDrop<AnyBranch>>);
+  CHECK(any.is_empty());
 
   const GatedModule& gate = *of_vector;
   CHECK(gate.gate_kind() == "LayerDrop");

@@ -221,6 +221,9 @@ TEST_CASE(
   CHECK(any->child().ptr() == linear.ptr());
   StochasticDepth of_pointer(linear.ptr(), 0.5);
   CHECK(of_pointer->child() == linear.ptr());
+  StochasticDepth held(depth.ptr());
+  static_assert(std::is_same_v<decltype(held), StochasticDepth<Linear>>);
+  CHECK(held.ptr() == depth.ptr());
   StochasticDepth<Linear> empty = nullptr;
   CHECK(empty.is_empty());
 

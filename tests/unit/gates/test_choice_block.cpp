@@ -87,6 +87,24 @@ TEST_CASE("ChoiceBlock: is made from named branches", "[choice_block]") {
   static_assert(std::is_same_v<decltype(from_typed_list), ChoiceBlock<Linear>>);
   CHECK(from_typed_list->num_branches() == 1);
 
+  ChoiceBlock from_typed_list_alone(typed_list);
+  static_assert(
+      std::is_same_v<decltype(from_typed_list_alone), ChoiceBlock<Linear>>);
+  ChoiceBlock from_list_with_options(ChoiceBlockOptions(), list);
+  static_assert(
+      std::is_same_v<decltype(from_list_with_options), ChoiceBlock<AnyBranch>>);
+
+  ChoiceBlock typed_elements(
+      ChoiceBlockOptions(), {NamedBranch<Linear>("x", linear)});
+  static_assert(std::is_same_v<decltype(typed_elements), ChoiceBlock<Linear>>);
+  ChoiceBlock typed_elements_alone({NamedBranch<Linear>("x", linear)});
+  static_assert(
+      std::is_same_v<decltype(typed_elements_alone), ChoiceBlock<Linear>>);
+
+  ChoiceBlock in_braces{{"a", linear}, {"b", choice_linear()}};
+  static_assert(std::is_same_v<decltype(in_braces), ChoiceBlock<AnyBranch>>);
+  CHECK(in_braces->branch_names() == std::vector<std::string>{"a", "b"});
+
   ChoiceBlock single({{"only", linear}});
   CHECK(single->branch_names() == std::vector<std::string>{"only"});
 }
@@ -141,8 +159,19 @@ TEST_CASE("ChoiceBlock: holders share the module", "[choice_block]") {
   CHECK(copy.ptr() == block.ptr());
   const ChoiceBlock<Linear> from_pointer = block.ptr();
   CHECK(from_pointer.ptr() == block.ptr());
+  ChoiceBlock deduced(block.ptr());
+  static_assert(std::is_same_v<decltype(deduced), ChoiceBlock<Linear>>);
+  CHECK(deduced.ptr() == block.ptr());
   const ChoiceBlock<Linear> empty = nullptr;
   CHECK(empty.is_empty());
+  ChoiceBlock any = nullptr;
+  static_assert(std::is_same_v<decltype(any), ChoiceBlock<AnyBranch>>);
+  CHECK(any.is_empty());
+
+  static_assert(!std::is_default_constructible_v<ChoiceBlock<Linear>>);
+  static_assert(!std::is_constructible_v<ChoiceBlock<Linear>, Linear>);
+  static_assert(
+      !std::is_constructible_v<ChoiceBlock<Linear>, Linear, torch::nn::Tanh>);
 }
 
 TEST_CASE("ChoiceBlock: runs the selected branch", "[choice_block][forward]") {

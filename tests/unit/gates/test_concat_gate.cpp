@@ -120,6 +120,10 @@ TEST_CASE("ConcatGate: is made from named branches", "[concat_gate]") {
   ConcatGate from_typed_list(ConcatGateOptions(1), typed_list);
   static_assert(std::is_same_v<decltype(from_typed_list), ConcatGate<Linear>>);
 
+  ConcatGate typed_elements(
+      ConcatGateOptions(1), {NamedBranch<Linear>("x", linear)});
+  static_assert(std::is_same_v<decltype(typed_elements), ConcatGate<Linear>>);
+
   ConcatGate single(ConcatGateOptions(1), {{"only", linear}});
   CHECK(single->branch_names() == std::vector<std::string>{"only"});
 }
@@ -149,7 +153,13 @@ TEST_CASE(
   ConcatGate copy = alike;
   static_assert(std::is_same_v<decltype(copy), ConcatGate<Linear>>);
   CHECK(copy.ptr() == alike.ptr());
+  ConcatGate deduced(alike.ptr());
+  static_assert(std::is_same_v<decltype(deduced), ConcatGate<Linear>>);
+  CHECK(deduced.ptr() == alike.ptr());
   CHECK(ConcatGate<>(nullptr).is_empty());
+  ConcatGate any = nullptr;
+  static_assert(std::is_same_v<decltype(any), ConcatGate<AnyBranch>>);
+  CHECK(any.is_empty());
 }
 
 TEST_CASE(

@@ -7,6 +7,8 @@
 #include <torch/serialize.h>
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -125,6 +127,21 @@ std::string branch_text(const torch::nn::Module& module) {
   return stream.str();
 }
 
+// Elsewhere 0 names a branch; here it would close it.
+template <class Open>
+concept OpensGatedBranch =
+    requires(GatedBranchImpl<torch::nn::Linear>& branch, Open open) {
+      branch.set_open(open);
+    };
+static_assert(OpensGatedBranch<bool>);
+static_assert(OpensGatedBranch<std::vector<bool>::reference>);
+static_assert(OpensGatedBranch<std::vector<int64_t>>);
+static_assert(OpensGatedBranch<std::vector<std::string>>);
+static_assert(!OpensGatedBranch<int>);
+static_assert(!OpensGatedBranch<int64_t>);
+static_assert(!OpensGatedBranch<size_t>);
+static_assert(!OpensGatedBranch<char>);
+
 }  // namespace
 
 TEST_CASE("GatedBranch: options have defaults", "[gated_branch][options]") {
@@ -154,6 +171,10 @@ TEST_CASE("GatedBranch: is open until it is closed", "[gated_branch]") {
   branch->set_open(false);
   CHECK_FALSE(branch->is_open());
   branch->set_open(true);
+  CHECK(branch->is_open());
+  branch->set_open({});
+  CHECK_FALSE(branch->is_open());
+  branch->set_open({0});
   CHECK(branch->is_open());
 
   GatedModule& gate = *branch;
