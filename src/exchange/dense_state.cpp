@@ -3,12 +3,12 @@
 
 #include <gatedpaths/slots/slot_consumer.hpp>
 
+#include "../text/tensor_text.hpp"
+#include "state_difference.hpp"
+
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <unordered_set>
@@ -168,34 +168,30 @@ class StateComparison {
     const torch::Tensor tensor = find_tensor(tensors_, name);
     if (!tensor.defined()) {
       if (required) {
-        problems_.push_back(fmt::format("'{}' is missing", name));
+        difference_.missing(name);
       }
     } else if (tensor.sizes() != sizes) {
-      problems_.push_back(fmt::format(
-          "expected '{}' of [{}], got [{}]",
+      difference_.unlike(
+          "tensor",
           name,
-          fmt::join(sizes, ", "),
-          fmt::join(tensor.sizes(), ", ")));
+          detail::sizes_text(sizes),
+          detail::sizes_text(tensor.sizes()));
     }
   }
 
   void finish(const char* function) {
     for (const auto& item : tensors_) {
       if (!expected_.contains(item.key())) {
-        problems_.push_back(fmt::format("'{}' is unexpected", item.key()));
+        difference_.unexpected(item.key());
       }
     }
-    TORCH_CHECK_VALUE(
-        problems_.empty(),
-        function,
-        ": ",
-        fmt::format("{}", fmt::join(problems_, "; ")));
+    difference_.check(function);
   }
 
  private:
   const StateDict& tensors_;
   std::unordered_set<std::string> expected_;
-  std::vector<std::string> problems_;
+  detail::StateDifference difference_;
 };
 
 }  // namespace
