@@ -151,12 +151,6 @@ at::Tensor sum_partial(
   return sum + along_dim(bias, dim, sum.dim()).to(sum.scalar_type());
 }
 
-bool any_requires_grad(const std::vector<at::Tensor>& parts) {
-  return std::any_of(parts.begin(), parts.end(), [](const at::Tensor& part) {
-    return part.requires_grad();
-  });
-}
-
 at::Tensor let_coast(
     const at::Tensor& output, const std::vector<at::Tensor>& weights) {
   if (output.requires_grad()) {
