@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/output_spec.hpp>
 
+#include "../text/tensor_text.hpp"
+
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -51,7 +50,7 @@ at::Tensor TensorSpec::zeros(int64_t batch) const {
 }
 
 std::string TensorSpec::text(int64_t batch) const {
-  return fmt::format("[{}]", fmt::join(sizes_at(batch), ", "));
+  return sizes_text(sizes_at(batch));
 }
 
 bool OutputSpec::same_sizes(const OutputSpec& other, int64_t batch) const {

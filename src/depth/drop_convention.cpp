@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "drop_convention.hpp"
 
+#include "../text/tensor_text.hpp"
+
 #include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -29,9 +30,7 @@ DropSettings settings_of(const at::Tensor& saved) {
       saved.sizes() == c10::IntArrayRef(3) &&
           saved.scalar_type() == at::kDouble,
       "StochasticDepth: expected a saved convention of [3] Double, got ",
-      saved.sizes(),
-      " ",
-      c10::toString(saved.scalar_type()));
+      detail::tensor_text(saved));
   const at::Tensor host = saved.cpu().contiguous();
   const auto* values = host.const_data_ptr<double>();
   const auto is_code = [](double value, double last) {

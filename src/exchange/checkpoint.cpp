@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/exchange/checkpoint.hpp>
 
+#include "../text/tensor_text.hpp"
+#include "state_difference.hpp"
+
 #include <ATen/core/grad_mode.h>
 #include <c10/util/Exception.h>
 #include <torch/types.h>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -122,23 +124,10 @@ void flush_folder(const fs::path& file) {
 
 // ---- archives ----
 
-struct Difference {
-  std::vector<std::string> missing;
-  std::vector<std::string> unexpected;
-  std::vector<std::string> unlike;
-};
-
 struct Copy {
   torch::Tensor target;
   torch::Tensor source;
 };
-
-std::string describe(const torch::Tensor& tensor) {
-  return fmt::format(
-      "[{}] {}",
-      fmt::join(tensor.sizes().begin(), tensor.sizes().end(), ", "),
-      c10::toString(tensor.scalar_type()));
-}
 
 /// Walks the module and the archive side by side.
 class Comparison {
@@ -165,13 +154,13 @@ class Comparison {
     }
     for (const auto& key : archive.keys()) {
       if (std::find(known.begin(), known.end(), key) == known.end()) {
-        difference_.unexpected.push_back(prefix + key);
+        difference.unexpected(prefix + key);
       }
     }
   }
 
-  const Difference& difference() const { return difference_; }
-  const std::vector<Copy>& copies() const { return copies_; }
+  detail::StateDifference difference;
+  std::vector<Copy> copies;
 
  private:
   void tensor(
@@ -185,19 +174,17 @@ class Comparison {
       return;
     }
     if (!archive.try_read(key, source)) {
-      difference_.missing.push_back(prefix + key);
+      difference.missing(prefix + key);
     } else if (
         source.sizes() != target.sizes() ||
         source.scalar_type() != target.scalar_type()) {
-      difference_.unlike.push_back(fmt::format(
-          "{} '{}{}': expected {}, got {}",
+      difference.unlike(
           kind,
-          prefix,
-          key,
-          describe(target),
-          describe(source)));
+          prefix + key,
+          detail::tensor_text(target),
+          detail::tensor_text(source));
     } else {
-      copies_.push_back({target, source});
+      copies.push_back({target, source});
     }
   }
 
@@ -211,30 +198,14 @@ class Comparison {
       walk(module, nested, prefix + key + ".");
       return;
     }
-    const auto names = module.named_parameters();
-    for (const auto& item : names) {
-      difference_.missing.push_back(prefix + key + "." + item.key());
+    for (const auto& item : module.named_parameters()) {
+      difference.missing(prefix + key + "." + item.key());
     }
     for (const auto& item : module.named_buffers()) {
-      difference_.missing.push_back(prefix + key + "." + item.key());
+      difference.missing(prefix + key + "." + item.key());
     }
   }
-
-  Difference difference_;
-  std::vector<Copy> copies_;
 };
-
-std::string text(const Difference& difference) {
-  std::vector<std::string> parts = difference.unlike;
-  const auto list = [&parts](const char* kind, const auto& keys) {
-    if (!keys.empty()) {
-      parts.push_back(fmt::format("{} '{}'", kind, fmt::join(keys, "', '")));
-    }
-  };
-  list("missing", difference.missing);
-  list("unexpected", difference.unexpected);
-  return fmt::format("{}", fmt::join(parts, "; "));
-}
 
 }  // namespace
 
@@ -275,11 +246,10 @@ void load_checked(
     torch::nn::Module& module, torch::serialize::InputArchive& archive) {
   Comparison comparison;
   comparison.walk(module, archive, "");
-  const auto problems = text(comparison.difference());
-  TORCH_CHECK_VALUE(problems.empty(), "load_checked: ", problems);
+  comparison.difference.check("load_checked");
 
   const at::NoGradGuard no_grad;
-  for (const auto& [target, source] : comparison.copies()) {
+  for (const auto& [target, source] : comparison.copies) {
     torch::Tensor(target).copy_(source);
   }
 }

@@ -3,6 +3,7 @@
 
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
+#include "../branches/along_dim.hpp"
 #include "../branches/branch_list.hpp"
 
 #include <c10/core/ScalarType.h>
@@ -82,9 +83,8 @@ torch::Tensor ChoiceBlockBase::reduce_samples(
   for (int64_t& count : counts) {
     count = std::max<int64_t>(count, 1);  // a row of zeros stays one
   }
-  std::vector<int64_t> sizes(static_cast<size_t>(sum.dim()), 1);
-  sizes.front() = gates.batch;
-  return sum / detail::to_device(counts, sum.device()).to(dtype).view(sizes);
+  const auto divisors = detail::to_device(counts, sum.device()).to(dtype);
+  return sum / detail::along_dim(divisors, 0, sum.dim());
 }
 
 void ChoiceBlockBase::select(int64_t index) {

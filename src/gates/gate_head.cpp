@@ -4,6 +4,7 @@
 #include <gatedpaths/branches/detail/clone_module.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
+#include "../branches/along_dim.hpp"
 #include "next_draw.hpp"
 
 #include <ATen/ops/empty.h>
@@ -20,16 +21,14 @@
 #include <cmath>
 #include <ostream>
 #include <utility>
-#include <vector>
 
 namespace gatedpaths {
 namespace {
 
 at::Tensor zeros_where_closed(const at::Tensor& rows, const at::Tensor& open) {
-  std::vector<int64_t> sizes(static_cast<size_t>(rows.dim()), 1);
-  sizes.front() = rows.size(0);
   // Not by a product: a NaN in a closed row must not come through.
-  return at::where(open.view(sizes), rows, at::zeros_like(rows));
+  return at::where(
+      detail::along_dim(open, 0, rows.dim()), rows, at::zeros_like(rows));
 }
 
 class WeighRows : public torch::autograd::Function<WeighRows> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/learning/path_losses.hpp>
 
+#include "../text/tensor_text.hpp"
+
 #include <ATen/ops/log_sigmoid.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/sigmoid.h>
@@ -9,24 +11,12 @@
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <cmath>
 #include <cstdint>
-#include <string>
 
 namespace gatedpaths {
 namespace {
-
-std::string tensor_text(const at::Tensor& tensor) {
-  if (!tensor.defined()) {
-    return "an undefined tensor";
-  }
-  return fmt::format(
-      "[{}] {}",
-      fmt::join(tensor.sizes(), ", "),
-      c10::toString(tensor.scalar_type()));
-}
 
 at::Tensor beside(const at::Tensor& tensor, c10::ArrayRef<double> values) {
   return at::tensor(values, at::kDouble)
@@ -86,7 +76,7 @@ at::Tensor target_rate_loss(
       fmt::format(
           "target_rate_loss: expected floating point [batch, gates] or "
           "[gates], got {}",
-          tensor_text(open)));
+          detail::tensor_text(open)));
   const int64_t gates = open.size(-1);
   TORCH_CHECK_VALUE(
       targets.size() == 1 || static_cast<int64_t>(targets.size()) == gates,
@@ -130,14 +120,14 @@ at::Tensor load_balance_loss(
       fmt::format(
           "load_balance_loss: expected floating point probabilities [batch, "
           "branches], got {}",
-          tensor_text(probabilities)));
+          detail::tensor_text(probabilities)));
   TORCH_CHECK_VALUE(
       open.defined() && open.scalar_type() == at::kBool &&
           open.sizes() == probabilities.sizes(),
       fmt::format(
-          "load_balance_loss: expected open branches [{}] Bool, got {}",
-          fmt::join(probabilities.sizes(), ", "),
-          tensor_text(open)));
+          "load_balance_loss: expected open branches {} Bool, got {}",
+          detail::sizes_text(probabilities.sizes()),
+          detail::tensor_text(open)));
   const at::Tensor shares = open.to(probabilities.scalar_type()).mean(0);
   return (shares * probabilities.mean(0)).sum() *
          static_cast<double>(probabilities.size(1));

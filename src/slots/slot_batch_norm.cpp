@@ -3,15 +3,12 @@
 
 #include <gatedpaths/branches/detail/clone_module.hpp>
 
+#include "dense_parts.hpp"
 #include "slot_layer.hpp"
-
-#include <c10/util/Exception.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <numeric>
 #include <ostream>
 #include <string>
 #include <utility>
@@ -22,24 +19,10 @@ namespace {
 template <size_t D>
 constexpr const char* kNorm = D == 1 ? "SlotBatchNorm1d" : "SlotBatchNorm2d";
 
-int64_t sum_of(const std::vector<int64_t>& sizes) {
-  return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
-}
-
 torch::nn::BatchNormOptions with_features(
     torch::nn::BatchNormOptions options, int64_t features) {
   options.num_features(features);
   return options;
-}
-
-// Any tensor of the norm; they are on one device.
-template <class Norm>
-torch::Device device_of(const Norm& norm) {
-  if (norm->weight.defined()) {
-    return norm->weight.device();
-  }
-  return norm->running_mean.defined() ? norm->running_mean.device()
-                                      : torch::Device(torch::kCPU);
 }
 
 }  // namespace
@@ -54,15 +37,12 @@ template <size_t D>
 void SlotBatchNormImpl<D>::reset() {
   const auto& channels = options.slot_channels();
   detail::check_slot_sizes(kNorm<D>, "slot_channels", channels);
-  TORCH_CHECK_VALUE(
-      sum_of(channels) == options.dense().num_features(),
+  detail::check_sum(
       kNorm<D>,
-      ": expected slot_channels that add up to the dense layer's ",
-      options.dense().num_features(),
-      " num_features, got ",
-      c10::IntArrayRef(channels),
-      ", which add up to ",
-      sum_of(channels));
+      "slot_channels",
+      channels,
+      "num_features",
+      options.dense().num_features());
   norms.clear();
   for (size_t i = 0; i < channels.size(); ++i) {
     norms.push_back(this->register_module(
@@ -86,32 +66,8 @@ Slots SlotBatchNormImpl<D>::forward(const Slots& slots) {
 
 template <size_t D>
 detail::DenseBatchNorm<D> SlotBatchNormImpl<D>::to_dense() const {
-  const torch::NoGradGuard no_grad;
   detail::DenseBatchNorm<D> dense(options.dense());
-  dense->to(device_of(norms.front()));
-  const auto join = [&](torch::Tensor& target, auto part) {
-    if (target.defined()) {
-      std::vector<torch::Tensor> parts;
-      for (const auto& norm : norms) {
-        parts.push_back(part(norm));
-      }
-      target.set_data(torch::cat(parts));
-      target.set_requires_grad(detail::any_requires_grad(parts));
-    }
-  };
-  join(dense->weight, [](const auto& norm) { return norm->weight; });
-  join(dense->bias, [](const auto& norm) { return norm->bias; });
-  join(
-      dense->running_mean, [](const auto& norm) { return norm->running_mean; });
-  join(dense->running_var, [](const auto& norm) { return norm->running_var; });
-  if (dense->num_batches_tracked.defined()) {
-    auto most = norms.front()->num_batches_tracked;
-    for (const auto& norm : norms) {
-      most = torch::maximum(most, norm->num_batches_tracked);
-    }
-    dense->num_batches_tracked.set_data(most.clone());
-  }
-  dense->train(this->is_training());
+  detail::copy_to_dense(*this, *dense, detail::Dtypes::kOfEach);
   return dense;
 }
 
@@ -173,30 +129,9 @@ template <size_t D>
 SlotBatchNorm<D> SlotBatchNorm<D>::from_dense(
     const detail::DenseBatchNorm<D>& dense,
     std::vector<int64_t> slot_channels) {
-  const torch::NoGradGuard no_grad;
   SlotBatchNorm layer(
       SlotBatchNormOptions(std::move(slot_channels), dense->options));
-  layer->to(device_of(dense));
-  int64_t first = 0;
-  for (size_t i = 0; i < layer->norms.size(); ++i) {
-    const int64_t size = layer->options.slot_channels()[i];
-    auto& norm = layer->norms[i];
-    const auto take = [&](torch::Tensor& target, const torch::Tensor& source) {
-      if (target.defined()) {
-        target.set_data(source.narrow(0, first, size).clone());
-        target.set_requires_grad(source.requires_grad());
-      }
-    };
-    take(norm->weight, dense->weight);
-    take(norm->bias, dense->bias);
-    take(norm->running_mean, dense->running_mean);
-    take(norm->running_var, dense->running_var);
-    if (norm->num_batches_tracked.defined()) {
-      norm->num_batches_tracked.set_data(dense->num_batches_tracked.clone());
-    }
-    first += size;
-  }
-  layer->train(dense->is_training());
+  detail::copy_from_dense(*layer, *dense, detail::Dtypes::kOfEach);
   return layer;
 }
 

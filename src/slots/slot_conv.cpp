@@ -4,6 +4,7 @@
 #include <gatedpaths/branches/detail/clone_module.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
+#include "dense_parts.hpp"
 #include "slot_layer.hpp"
 
 #include <ATen/ops/cat.h>
@@ -14,7 +15,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <numeric>
 #include <ostream>
 #include <utility>
 #include <variant>
@@ -24,10 +24,6 @@ namespace {
 
 template <size_t D>
 constexpr const char* kLayer = D == 1 ? "SlotConv1d" : "SlotConv2d";
-
-int64_t total_channels(const std::vector<int64_t>& channels) {
-  return std::accumulate(channels.begin(), channels.end(), int64_t{0});
-}
 
 // Whether one convolution of all values together is faster than a sum of one
 // each: a convolution has costs of its own in both directions, but joining
@@ -67,15 +63,12 @@ template <size_t D>
 void SlotConvImpl<D>::reset() {
   detail::check_slot_sizes(kLayer<D>, "slot_channels", options.slot_channels());
   check_dense_options(options.dense());
-  TORCH_CHECK_VALUE(
-      total_channels(options.slot_channels()) == options.dense().in_channels(),
+  detail::check_sum(
       kLayer<D>,
-      ": expected slot_channels that add up to the dense layer's ",
-      options.dense().in_channels(),
-      " in_channels, got ",
-      c10::IntArrayRef(options.slot_channels()),
-      ", which add up to ",
-      total_channels(options.slot_channels()));
+      "slot_channels",
+      options.slot_channels(),
+      "in_channels",
+      options.dense().in_channels());
   // The dense layer's own initialisation: the same seed gives the same numbers.
   const detail::DenseConv<D> dense(options.dense());
   const auto parts = dense->weight.detach().split_with_sizes(
@@ -178,18 +171,10 @@ torch::Tensor SlotConvImpl<D>::forward_nothing(const Slots& slots) {
 
 template <size_t D>
 detail::DenseConv<D> SlotConvImpl<D>::to_dense() const {
-  const torch::NoGradGuard no_grad;
   // A fresh layer draws its weights; nobody asked for that.
   const detail::RandomStreams streams(torch::kCPU);
   detail::DenseConv<D> dense(options.dense());
-  dense->to(weights.front().device(), weights.front().scalar_type());
-  dense->weight.copy_(torch::cat(weights, 1));
-  dense->weight.set_requires_grad(detail::any_requires_grad(weights));
-  if (bias.defined()) {
-    dense->bias.copy_(bias);
-    dense->bias.set_requires_grad(bias.requires_grad());
-  }
-  dense->train(this->is_training());
+  detail::copy_to_dense(*this, *dense, detail::Dtypes::kOfWeight);
   return dense;
 }
 
@@ -234,7 +219,6 @@ void SlotConvImpl<D>::pretty_print(std::ostream& stream) const {
 template <size_t D>
 SlotConv<D> SlotConv<D>::from_dense(
     const detail::DenseConv<D>& dense, std::vector<int64_t> slot_channels) {
-  const torch::NoGradGuard no_grad;
   // A fresh layer draws its weights; nobody asked for that.
   const detail::RandomStreams streams(torch::kCPU);
   const torch::nn::ConvOptions<D> dense_options(
@@ -249,18 +233,7 @@ SlotConv<D> SlotConv<D>::from_dense(
           .bias(dense->options.bias())
           .padding_mode(dense->options.padding_mode()));
   SlotConv layer(SlotConvOptions<D>(std::move(slot_channels), dense_options));
-  layer->to(dense->weight.device(), dense->weight.scalar_type());
-  const auto parts = dense->weight.split_with_sizes(
-      c10::IntArrayRef(layer->options.slot_channels()), 1);
-  for (size_t i = 0; i < parts.size(); ++i) {
-    layer->weights[i].copy_(parts[i]);
-    layer->weights[i].set_requires_grad(dense->weight.requires_grad());
-  }
-  if (layer->bias.defined()) {
-    layer->bias.copy_(dense->bias);
-    layer->bias.set_requires_grad(dense->bias.requires_grad());
-  }
-  layer->train(dense->is_training());
+  detail::copy_from_dense(*layer, *dense, detail::Dtypes::kOfWeight);
   return layer;
 }
 

@@ -3,6 +3,8 @@
 
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
+#include "../branches/along_dim.hpp"
+
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/WrapDimMinimal.h>
@@ -121,10 +123,10 @@ at::Tensor bias_alone(
   if (!bias.defined()) {
     return at::zeros(sizes, options);
   }
-  const auto dims = static_cast<int64_t>(sizes.size());
-  std::vector<int64_t> shape(sizes.size(), 1);
-  shape[static_cast<size_t>(c10::maybe_wrap_dim(dim, dims))] = -1;
-  return bias.view(shape).expand(sizes).to(options.dtype()).contiguous();
+  return along_dim(bias, dim, static_cast<int64_t>(sizes.size()))
+      .expand(sizes)
+      .to(options.dtype())
+      .contiguous();
 }
 
 at::Tensor sum_partial(
@@ -145,16 +147,8 @@ at::Tensor sum_partial(
   if (has_bias) {
     return sum;
   }
-  std::vector<int64_t> shape(static_cast<size_t>(sum.dim()), 1);
-  shape[static_cast<size_t>(c10::maybe_wrap_dim(dim, sum.dim()))] = -1;
   // Under autocast the products are of another dtype than the bias.
-  return sum + bias.view(shape).to(sum.scalar_type());
-}
-
-bool any_requires_grad(const std::vector<at::Tensor>& parts) {
-  return std::any_of(parts.begin(), parts.end(), [](const at::Tensor& part) {
-    return part.requires_grad();
-  });
+  return sum + along_dim(bias, dim, sum.dim()).to(sum.scalar_type());
 }
 
 at::Tensor let_coast(

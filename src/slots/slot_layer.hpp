@@ -67,9 +67,6 @@ at::Tensor sum_partial(
     const at::Tensor& bias,
     int64_t dim);
 
-/// Whether a dense layer's tensor needs a gradient, whose parts these are.
-bool any_requires_grad(const std::vector<at::Tensor>& parts);
-
 /// When the gradient reaches `output`, each weight without a gradient gets one
 /// of zeros.
 at::Tensor let_coast(

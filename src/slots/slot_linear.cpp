@@ -5,31 +5,28 @@
 #include <gatedpaths/branches/detail/input_signature.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
+#include "dense_parts.hpp"
 #include "slot_layer.hpp"
 
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
+#include <c10/util/accumulate.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <numeric>
 #include <ostream>
 #include <utility>
 
 namespace gatedpaths {
 namespace {
 
-int64_t total(const std::vector<int64_t>& sizes) {
-  return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
-}
-
 torch::nn::Linear dense_like(const SlotLinearOptions& options) {
   return torch::nn::Linear(
       torch::nn::LinearOptions(
-          total(options.slot_features()), options.out_features())
+          c10::sum_integers(options.slot_features()), options.out_features())
           .bias(options.bias()));
 }
 
@@ -127,18 +124,10 @@ torch::Tensor SlotLinearImpl::forward_nothing(const Slots& slots) {
 }
 
 torch::nn::Linear SlotLinearImpl::to_dense() const {
-  const torch::NoGradGuard no_grad;
   // A fresh layer draws its weights; nobody asked for that.
   const detail::RandomStreams streams(torch::kCPU);
   auto dense = dense_like(options);
-  dense->to(weights.front().device(), weights.front().scalar_type());
-  dense->weight.copy_(torch::cat(weights, 1));
-  dense->weight.set_requires_grad(detail::any_requires_grad(weights));
-  if (bias.defined()) {
-    dense->bias.copy_(bias);
-    dense->bias.set_requires_grad(bias.requires_grad());
-  }
-  dense->train(is_training());
+  detail::copy_to_dense(*this, *dense, detail::Dtypes::kOfWeight);
   return dense;
 }
 
@@ -179,33 +168,18 @@ void SlotLinearImpl::check_slots(const Slots& slots) const {
 
 SlotLinear SlotLinear::from_dense(
     const torch::nn::Linear& dense, std::vector<int64_t> slot_features) {
-  TORCH_CHECK_VALUE(
-      total(slot_features) == dense->options.in_features(),
-      "SlotLinear::from_dense: expected slot_features that add up to the dense "
-      "layer's ",
-      dense->options.in_features(),
-      " in_features, got ",
-      c10::IntArrayRef(slot_features),
-      ", which add up to ",
-      total(slot_features));
-  const torch::NoGradGuard no_grad;
+  detail::check_sum(
+      "SlotLinear::from_dense",
+      "slot_features",
+      slot_features,
+      "in_features",
+      dense->options.in_features());
   // A fresh layer draws its weights; nobody asked for that.
   const detail::RandomStreams streams(torch::kCPU);
   SlotLinear layer(
       SlotLinearOptions(std::move(slot_features), dense->options.out_features())
           .bias(dense->options.bias()));
-  layer->to(dense->weight.device(), dense->weight.scalar_type());
-  const auto parts = dense->weight.split_with_sizes(
-      c10::IntArrayRef(layer->options.slot_features()), 1);
-  for (size_t i = 0; i < parts.size(); ++i) {
-    layer->weights[i].copy_(parts[i]);
-    layer->weights[i].set_requires_grad(dense->weight.requires_grad());
-  }
-  if (layer->bias.defined()) {
-    layer->bias.copy_(dense->bias);
-    layer->bias.set_requires_grad(dense->bias.requires_grad());
-  }
-  layer->train(dense->is_training());
+  detail::copy_from_dense(*layer, *dense, detail::Dtypes::kOfWeight);
   return layer;
 }
 

@@ -104,7 +104,7 @@ extern template class SlotBatchNormImpl<2>;
 /// `[N, slot_channels[i], H, W]` (`D` = 2), concatenated along dim 1; the
 /// result has the same.
 ///
-/// Throws: as `SlotLinear`.
+/// Throws: as `SlotLinear`; when made also as `from_dense`.
 ///
 /// Example:
 /// ```
@@ -120,8 +120,8 @@ class SlotBatchNorm : public torch::nn::ModuleHolder<SlotBatchNormImpl<D>> {
 
   /// The slot form of a dense layer, with a copy of parameters and statistics.
   ///
-  /// Throws: `c10::ValueError` where `slot_channels` do not add up to the
-  /// layer's `num_features`.
+  /// Throws: `c10::ValueError` for no slot, a size below 1, or `slot_channels`
+  /// that do not add up to the layer's `num_features`.
   GATEDPATHS_EXPORT static SlotBatchNorm from_dense(
       const detail::DenseBatchNorm<D>& dense,
       std::vector<int64_t> slot_channels);

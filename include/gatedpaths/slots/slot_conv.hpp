@@ -115,7 +115,7 @@ extern template class SlotConvImpl<2>;
 /// `[N, slot_channels[i], H, W]` (`D` = 2), concatenated along dim 1; output as
 /// the dense layer's.
 ///
-/// Throws: as `SlotLinear`.
+/// Throws: as `SlotLinear`; when made also as `from_dense`.
 ///
 /// Example:
 /// ```
@@ -131,8 +131,9 @@ class SlotConv : public torch::nn::ModuleHolder<SlotConvImpl<D>> {
 
   /// The slot form of a dense layer, with a copy of its weights.
   ///
-  /// Throws: `c10::ValueError` where `slot_channels` do not add up to the
-  /// layer's `in_channels`.
+  /// Throws: `c10::ValueError` for no slot, a size below 1, `slot_channels`
+  /// that do not add up to the layer's `in_channels`, `groups` other than 1, or
+  /// a padding mode other than zeros.
   GATEDPATHS_EXPORT static SlotConv from_dense(
       const detail::DenseConv<D>& dense, std::vector<int64_t> slot_channels);
 };

@@ -123,8 +123,8 @@ class SlotLinear : public torch::nn::ModuleHolder<SlotLinearImpl> {
 
   /// The slot form of a dense layer, with a copy of its weights.
   ///
-  /// Throws: `c10::ValueError` where `slot_features` do not add up to the
-  /// layer's `in_features`.
+  /// Throws: `c10::ValueError` for no slot, a size below 1, or `slot_features`
+  /// that do not add up to the layer's `in_features`.
   GATEDPATHS_EXPORT static SlotLinear from_dense(
       const torch::nn::Linear& dense, std::vector<int64_t> slot_features);
 };

@@ -48,7 +48,8 @@ class GATEDPATHS_EXPORT SlotMapImpl
 ///
 /// Shape: slots of what the module takes; slots of what it returns.
 ///
-/// Throws: `c10::ValueError` as `Slots::map`.
+/// Throws: `c10::ValueError` for an empty holder, when made; in `forward` as
+/// `Slots::map`.
 ///
 /// Example: `SlotMap pool(torch::nn::MaxPool2d(2)); pool->forward(slots);`
 class SlotMap : public torch::nn::ModuleHolder<SlotMapImpl> {

@@ -327,28 +327,28 @@ TEST_CASE(
   };
   CHECK(
       message(changed(good, {"inner.body.fc.weight"}, {})) ==
-      "slots_from_dense: 'inner.body.fc.weight' is missing");
+      "slots_from_dense: missing 'inner.body.fc.weight'");
   CHECK(
       message(changed(good, {"scale"}, {{"scale", torch::Tensor()}})) ==
-      "slots_from_dense: 'scale' is missing");
+      "slots_from_dense: missing 'scale'");
   CHECK(
       message(changed(good, {}, {{"extra", torch::ones({1})}})) ==
-      "slots_from_dense: 'extra' is unexpected");
+      "slots_from_dense: unexpected 'extra'");
   CHECK(
       message(changed(
           good,
           {"inner.body.conv.weight"},
           {{"inner.body.conv.weight", torch::ones({5, 6, 2, 2})}})) ==
-      "slots_from_dense: expected 'inner.body.conv.weight' of [5, 7, 2, 2], "
-      "got [5, 6, 2, 2]");
+      "slots_from_dense: tensor 'inner.body.conv.weight': expected [5, 7, 2, "
+      "2], got [5, 6, 2, 2]");
   CHECK(
       message(changed(
           good,
           {"head.bias", "stem.bias"},
           {{"head.bias", torch::ones({3})},
            {"inner.body.fc.weight_0", torch::ones({5, 8})}})) ==
-      "slots_from_dense: 'stem.bias' is missing; expected 'head.bias' of [2], "
-      "got [3]; 'inner.body.fc.weight_0' is unexpected");
+      "slots_from_dense: tensor 'head.bias': expected [2], got [3]; missing "
+      "'stem.bias'; unexpected 'inner.body.fc.weight_0'");
   CHECK(all_bit_equal(state_tensors(*slots), before));
 }
 
@@ -468,8 +468,8 @@ TEST_CASE("join_slots: names all that does not fit", "[dense_state][error]") {
   tensors.insert("bias", torch::ones({4}));
   CHECK(
       message_of<c10::ValueError>([&] { join_slots(*layer, tensors); }) ==
-      "join_slots: expected 'weight_1' of [4, 3], got [4, 2]; 'weight' is "
-      "unexpected");
+      "join_slots: tensor 'weight_1': expected [4, 3], got [4, 2]; unexpected "
+      "'weight'");
 }
 
 TEST_CASE("split_slots: names all that does not fit", "[dense_state][error]") {
@@ -479,6 +479,6 @@ TEST_CASE("split_slots: names all that does not fit", "[dense_state][error]") {
   tensors.insert("weight_1", torch::ones({4, 3}));
   CHECK(
       message_of<c10::ValueError>([&] { split_slots(*layer, tensors); }) ==
-      "split_slots: expected 'weight' of [4, 5], got [4, 6]; 'weight_1' is "
-      "unexpected");
+      "split_slots: tensor 'weight': expected [4, 5], got [4, 6]; unexpected "
+      "'weight_1'");
 }

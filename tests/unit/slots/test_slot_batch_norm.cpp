@@ -259,6 +259,8 @@ TEST_CASE("SlotBatchNorm: converts to and from dense", "[slot_batch_norm]") {
   dense->eval();
   if (options.affine()) {
     dense->weight.set_requires_grad(false);
+    // Each tensor keeps its own dtype.
+    dense->bias.set_data(dense->bias.to(torch::kFloat));
   }
   const auto stream = random_stream();
   const auto layer = SlotBatchNorm2d::from_dense(dense, kSlotSizes);
@@ -276,6 +278,10 @@ TEST_CASE("SlotBatchNorm: converts to and from dense", "[slot_batch_norm]") {
   if (options.affine()) {
     CHECK_FALSE(layer->norms[1]->weight.requires_grad());
     CHECK(layer->norms[1]->bias.requires_grad());
+    CHECK(layer->norms[1]->weight.scalar_type() == torch::kDouble);
+    CHECK(layer->norms[1]->bias.scalar_type() == torch::kFloat);
+    CHECK(back->weight.scalar_type() == torch::kDouble);
+    CHECK(back->bias.scalar_type() == torch::kFloat);
     CHECK_FALSE(back->weight.requires_grad());
     CHECK(back->bias.requires_grad());
     CHECK(back->weight.data_ptr() != dense->weight.data_ptr());

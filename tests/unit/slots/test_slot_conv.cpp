@@ -251,6 +251,8 @@ TEST_CASE("SlotConv2d: converts to and from dense", "[slot_conv]") {
                               .bias(bias));
   dense->to(torch::kDouble);
   dense->eval();
+  dense->weight.set_data(
+      dense->weight.contiguous(torch::MemoryFormat::ChannelsLast));
   dense->weight.set_requires_grad(false);
   const auto stream = random_stream();
   auto layer = SlotConv2d::from_dense(dense, kSlotSizes);
@@ -260,8 +262,10 @@ TEST_CASE("SlotConv2d: converts to and from dense", "[slot_conv]") {
     CHECK(
         bit_equal(layer->weights[i], part_of(dense->weight, kSlotSizes, i, 1)));
     CHECK_FALSE(layer->weights[i].requires_grad());
+    CHECK(layer->weights[i].is_contiguous());
   }
   CHECK_FALSE(layer->is_training());
+  CHECK(back->weight.is_contiguous());
   CHECK(bit_equal(back->weight, dense->weight));
   CHECK(bit_equal(back->bias, dense->bias));
   CHECK_FALSE(back->is_training());
