@@ -27,8 +27,9 @@ class GATEDPATHS_EXPORT PathLogitsImpl
   /// Zeros for each gate of a `PathSpace`, or of its `layout()` without a
   /// network.
   ///
-  /// Throws: `c10::ValueError` for a space without a gate, for a gate that opens
-  /// neither exactly one branch nor any number of them, and for a null `layout`.
+  /// Throws: `c10::ValueError` for a space without a gate, for a gate that
+  /// opens neither exactly one branch nor any number of them, and for a null
+  /// `layout`.
   explicit PathLogitsImpl(std::shared_ptr<const SpaceLayout> layout);
 
   /// The structure of the space that the logits belong to.
