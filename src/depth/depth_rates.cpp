@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/depth/depth_rates.hpp>
 
+#include "../text/text_reader.hpp"
+
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
 
 #include <cmath>
 #include <iterator>
-
-#include "../text/text_reader.hpp"
 
 namespace gatedpaths {
 namespace {

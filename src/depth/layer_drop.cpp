@@ -4,7 +4,6 @@
 #include "../gates/next_draw.hpp"
 #include "../random/draw_conditional_set.hpp"
 #include "../random/draw_open_set.hpp"
-
 #include "../random/fresh_seed.hpp"
 #include "drop_rate.hpp"
 

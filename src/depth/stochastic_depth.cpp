@@ -2,10 +2,10 @@
 #include <gatedpaths/depth/stochastic_depth.hpp>
 
 #include <gatedpaths/branches/detail/sample_gates.hpp>
-#include "../gates/next_draw.hpp"
-#include "../random/draw_open_set.hpp"
 
 #include "../branches/branch_list.hpp"
+#include "../gates/next_draw.hpp"
+#include "../random/draw_open_set.hpp"
 #include "../random/fresh_seed.hpp"
 #include "drop_convention.hpp"
 #include "drop_rate.hpp"

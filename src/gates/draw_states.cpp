@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/draw_states.hpp>
 
+#include "../text/text.hpp"
+#include "gate_walk.hpp"
+
 #include <ATen/core/List.h>
 #include <ATen/core/ivalue.h>
 #include <c10/util/Exception.h>
@@ -13,9 +16,6 @@
 #include <set>
 #include <utility>
 #include <vector>
-
-#include "../text/text.hpp"
-#include "gate_walk.hpp"
 
 namespace gatedpaths {
 namespace {

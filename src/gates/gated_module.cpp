@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/gated_module.hpp>
+
 #include "../random/draw_open_set.hpp"
+#include "../text/text.hpp"
+#include "next_draw.hpp"
 
 #include <c10/util/Exception.h>
 #include <c10/util/SmallVector.h>
@@ -10,9 +13,6 @@
 #include <algorithm>
 #include <unordered_map>
 #include <utility>
-
-#include "../text/text.hpp"
-#include "next_draw.hpp"
 
 namespace gatedpaths {
 namespace {

@@ -3,6 +3,7 @@
 
 #include <gatedpaths/branches/detail/branch_label.hpp>
 #include <gatedpaths/branches/detail/sample_gates.hpp>
+
 #include "../random/counter_random.hpp"
 #include "../random/draw_open_set.hpp"
 

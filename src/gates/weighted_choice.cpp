@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The forwards of a ChoiceBlock that an estimator weighs.
+#include <gatedpaths/gates/branch_weighting.hpp>
 #include <gatedpaths/gates/choice_block.hpp>
 
 #include "../branches/branch_list.hpp"
-
-#include <gatedpaths/gates/branch_weighting.hpp>
 #include "straight_through.hpp"
 
 #include <c10/util/Exception.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/learning/gumbel_estimator.hpp>
 
-#include "../random/gumbel_noise.hpp"
-
 #include <gatedpaths/gates/branch_weighting.hpp>
+
 #include "../random/counter_random.hpp"
+#include "../random/gumbel_noise.hpp"
 
 #include <c10/util/Exception.h>
 

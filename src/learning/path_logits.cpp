@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/learning/path_logits.hpp>
 
+#include "../random/counter_random.hpp"
 #include "../random/gumbel_noise.hpp"
 #include "../text/text.hpp"
-
-#include "../random/counter_random.hpp"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>

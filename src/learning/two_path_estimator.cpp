@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/learning/two_path_estimator.hpp>
 
-#include "../random/gumbel_noise.hpp"
-
 #include <gatedpaths/gates/branch_weighting.hpp>
+
 #include "../random/counter_random.hpp"
+#include "../random/gumbel_noise.hpp"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/logsumexp.h>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/paths/bernoulli_sampler.hpp>
 
+#include "draw_path.hpp"
+
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
 
 #include <utility>
-
-#include "draw_path.hpp"
 
 namespace gatedpaths {
 namespace {

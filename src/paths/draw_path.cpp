@@ -3,14 +3,13 @@
 
 #include "../random/counter_random.hpp"
 #include "../random/draw_open_set.hpp"
+#include "../text/text.hpp"
 
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
-
-#include "../text/text.hpp"
 
 namespace gatedpaths::detail {
 namespace {

@@ -5,6 +5,7 @@
 #include <gatedpaths/paths/gate_values.hpp>
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/space_layout.hpp>
+
 #include "../random/draw_conditional_set.hpp"
 
 #include <cstdint>

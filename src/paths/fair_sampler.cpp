@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/paths/fair_sampler.hpp>
+
 #include "../random/counter_random.hpp"
 #include "../random/draw_open_set.hpp"
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/paths/path.hpp>
 
+#include "../text/fnv1a.hpp"
+#include "../text/text.hpp"
+
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
-
-#include "../text/fnv1a.hpp"
-#include "../text/text.hpp"
 
 namespace gatedpaths {
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/paths/path_space.hpp>
 
+#include "../gates/gate_walk.hpp"
+
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -11,8 +13,6 @@
 #include <set>
 #include <unordered_map>
 #include <utility>
-
-#include "../gates/gate_walk.hpp"
 
 namespace gatedpaths {
 namespace {

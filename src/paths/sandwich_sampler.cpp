@@ -2,6 +2,8 @@
 #include <gatedpaths/gates/gated_module.hpp>
 #include <gatedpaths/paths/sandwich_sampler.hpp>
 
+#include "draw_path.hpp"
+
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
@@ -12,8 +14,6 @@
 #include <numeric>
 #include <unordered_set>
 #include <utility>
-
-#include "draw_path.hpp"
 
 namespace gatedpaths {
 namespace {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/paths/space_layout.hpp>
 
+#include "../text/fnv1a.hpp"
+#include "../text/text.hpp"
+
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
@@ -9,9 +12,6 @@
 #include <functional>
 #include <unordered_set>
 #include <utility>
-
-#include "../text/fnv1a.hpp"
-#include "../text/text.hpp"
 
 namespace gatedpaths {
 namespace {

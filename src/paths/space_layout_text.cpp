@@ -2,13 +2,13 @@
 // Paths as text: gate=branch+branch;gate=branch
 #include <gatedpaths/paths/space_layout.hpp>
 
+#include "../text/text.hpp"
+
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
-
-#include "../text/text.hpp"
 
 namespace gatedpaths {
 namespace {

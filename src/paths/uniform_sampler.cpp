@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/paths/uniform_sampler.hpp>
 
-#include <utility>
-
 #include "draw_path.hpp"
+
+#include <utility>
 
 namespace gatedpaths {
 

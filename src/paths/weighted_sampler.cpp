@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/paths/weighted_sampler.hpp>
 
+#include "../text/text.hpp"
+#include "draw_path.hpp"
+
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
@@ -8,9 +11,6 @@
 #include <algorithm>
 #include <limits>
 #include <utility>
-
-#include "../text/text.hpp"
-#include "draw_path.hpp"
 
 namespace gatedpaths {
 namespace {

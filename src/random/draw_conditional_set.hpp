@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gatedpaths/export.hpp>
+
 #include "counter_random.hpp"
 
 #include <c10/util/ArrayRef.h>

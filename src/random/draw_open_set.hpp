@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gatedpaths/export.hpp>
+
 #include "counter_random.hpp"
 
 #include <cstdint>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/training/open_optimizer.hpp>
 
+#include "../gates/gate_walk.hpp"
+
 #include <c10/util/Exception.h>
 #include <torch/optim/lbfgs.h>
 
@@ -11,8 +13,6 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
-
-#include "../gates/gate_walk.hpp"
 
 namespace gatedpaths {
 

@@ -3,6 +3,8 @@
 
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
+#include "../gates/gate_walk.hpp"
+
 #include <ATen/core/grad_mode.h>
 #include <c10/util/Exception.h>
 #include <torch/nn/modules/batchnorm.h>
@@ -12,8 +14,6 @@
 #include <set>
 #include <utility>
 #include <vector>
-
-#include "../gates/gate_walk.hpp"
 
 namespace gatedpaths::detail {
 

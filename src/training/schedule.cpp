@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/training/schedule.hpp>
 
+#include "../text/text_reader.hpp"
+
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
@@ -9,8 +11,6 @@
 #include <cmath>
 #include <iterator>
 #include <numbers>
-
-#include "../text/text_reader.hpp"
 
 namespace gatedpaths {
 namespace {
