@@ -144,9 +144,9 @@ TEST_CASE("draw_states: finds all that draws", "[draw_states]") {
                                      "dice:dice",
                                      "head:head",
                                      "layers:gate",
-                                     "limited.branch:gate",
                                      "limited:capacity",
-                                     "limited:gate"});
+                                     "limited:gate",
+                                     "limited.branch:gate"});
   CHECK(states.at("block", "gate") == DrawState{kNetSeed + 4, 3});
   CHECK(states.at("limited", "capacity") == DrawState{kNetSeed + 2, 3});
   CHECK(states.at("limited", "gate") == net.limited->draw_state());
