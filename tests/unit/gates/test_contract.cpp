@@ -4,7 +4,10 @@
 #include <gatedpaths/gates/concat_gate.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
 
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/core/DistributionsHelper.h>
 #include <c10/core/GradMode.h>
 
 #include <cmath>
@@ -285,6 +288,43 @@ TEST_CASE("Contract: a closed branch leaves no trace", "[contract][forward]") {
   CHECK(all_bit_equal(wrapper.child->parameters(), parameters));
   CHECK(wrapper.child->is_training() == training);
   CHECK(wrapper.child->norm->is_training() == training);
+}
+
+TEST_CASE(
+    "Contract: a closed branch leaves a waiting normal number behind",
+    "[contract][random]") {
+  const auto skip = GENERATE(contract_skips());
+  const bool in_double = GENERATE(true, false);
+  CAPTURE(skip, in_double);
+  // A single number is drawn as one of two, and the generator keeps the second
+  // one for the next draw.
+  const auto draw_one = [in_double] {
+    auto* generator = at::globalContext()
+                          .defaultGenerator(at::kCPU)
+                          .get<at::CPUGeneratorImpl>();
+    if (in_double) {
+      at::normal_distribution<double>(0, 1)(generator);
+    } else {
+      at::normal_distribution<float>(0, 1)(generator);
+    }
+  };
+  FunctionChild child([&](const torch::Tensor& x) {
+    draw_one();
+    return x * 2;
+  });
+  GatedBranch branch(child, GatedBranchOptions().skip(skip));
+  branch->set_open(false);
+  torch::manual_seed(5);
+  for (const bool waits : {false, true}) {
+    CAPTURE(waits);
+    if (waits) {
+      draw_one();
+    }
+    const auto stream = random_stream();
+    branch->forward(torch::ones({2, waits ? 3 : 4}));
+    CHECK(child->log.size() == (waits ? 2 : 1));
+    CHECK(bit_equal(random_stream(), stream));
+  }
 }
 
 TEST_CASE(
@@ -645,6 +685,28 @@ TEST_CASE(
     return gate->forward_slots(input);
   }();
   CHECK(slots.dense().scalar_type() == torch::kBFloat16);
+}
+
+TEST_CASE(
+    "Contract: finding out what autocast would give leaves it as it was",
+    "[contract][forward]") {
+  const auto skip = GENERATE(contract_skips());
+  CAPTURE(skip);
+  torch::manual_seed(1);
+  ConcatGate gate(
+      ConcatGateOptions(1).skip(skip),
+      {{"a", torch::nn::Linear(3, 2)}, {"b", torch::nn::Linear(3, 2)}});
+  gate->set_open({1});
+  const auto input = torch::randn({kSamples, 3});
+  const Slots slots = [&] {
+    const Autocast half(torch::kHalf);
+    return gate->forward_slots(input);
+  }();
+
+  REQUIRE(at::autocast::get_autocast_dtype(at::kCPU) == torch::kBFloat16);
+  CHECK(slots.dense().scalar_type() == torch::kHalf);
+  CHECK_FALSE(at::autocast::is_autocast_enabled(at::kCPU));
+  CHECK(at::autocast::get_autocast_dtype(at::kCPU) == torch::kBFloat16);
 }
 
 TEST_CASE(
