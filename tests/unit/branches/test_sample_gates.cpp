@@ -83,12 +83,18 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "sample_gates: conjugates that are not computed yet are put as such",
+    "sample_gates: conjugates and negatives that are not computed yet are put "
+    "as such",
     "[sample_gates][forward]") {
-  const auto value = torch::randn({2, 3}, torch::kComplexFloat);
+  const bool negative = GENERATE(true, false);
+  CAPTURE(negative);
+  const auto value = negative
+                         ? torch::_neg_view(torch::randn({2, 3}))
+                         : torch::randn({2, 3}, torch::kComplexFloat).conj();
+  REQUIRE((value.is_neg() || value.is_conj()));
   const auto rows = rows_list({0, 3});
-  const auto put = put_rows(value.conj(), {rows}, 5, true);
-  CHECK(put.index_select(0, rows).equal(value.conj().resolve_conj()));
+  const auto put = put_rows(value, {rows}, 5, true);
+  CHECK(put.index_select(0, rows).equal(value.resolve_conj().resolve_neg()));
   CHECK(put.narrow(0, 1, 2).count_nonzero().item<int64_t>() == 0);
   CHECK(put[4].count_nonzero().item<int64_t>() == 0);
 }

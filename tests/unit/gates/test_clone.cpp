@@ -13,8 +13,12 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/counting_child.hpp"
+#include "support/errors.hpp"
 #include "support/tensors.hpp"
 
+using Catch::Matchers::EndsWith;
+using Catch::Matchers::StartsWith;
 using gatedpaths::AnyBranch;
 using gatedpaths::ChoiceBlock;
 using gatedpaths::ChoiceBlockImpl;
@@ -24,10 +28,13 @@ using gatedpaths::ConcatGateImpl;
 using gatedpaths::ConcatGateOptions;
 using gatedpaths::DrawState;
 using gatedpaths::GatedBranch;
+using gatedpaths::GatedBranchImpl;
 using gatedpaths::GatedModule;
 using gatedpaths::PathSpace;
 using gatedpaths::Skip;
 using gatedpaths::test::bit_equal;
+using gatedpaths::test::CountingChild;
+using gatedpaths::test::message_of;
 using torch::nn::BatchNorm1d;
 using torch::nn::Linear;
 using torch::nn::Module;
@@ -52,6 +59,16 @@ struct CloneBlockImpl : torch::nn::Cloneable<CloneBlockImpl> {
   torch::nn::Dropout drop = nullptr;
 };
 TORCH_MODULE(CloneBlock);
+
+// Its clone has no child.
+struct ForgetfulClone : Module {
+  ForgetfulClone() { register_module("linear", Linear(4, 4)); }
+  std::shared_ptr<Module> clone(
+      const std::optional<torch::Device>& /*device*/) const override {
+    return std::make_shared<torch::nn::IdentityImpl>();
+  }
+  torch::Tensor forward(const torch::Tensor& x) { return x; }
+};
 
 enum class CloneKind { kGatedBranch, kChoiceBlock, kConcatGate };
 
@@ -330,6 +347,28 @@ TEST_CASE("Clone: gates in gates are deep copies too", "[clone]") {
   CHECK(
       space.to_string(space.current()) ==
       ".=branch;branch=inner;branch.inner=1");
+}
+
+TEST_CASE("Clone: finds out the sizes of its own branch", "[clone]") {
+  GatedBranch branch{CountingChild()};
+  const auto x = torch::randn({2, 3, 5, 5});
+  branch->forward(x);
+  branch->set_open(false);
+  const auto copy = std::dynamic_pointer_cast<GatedBranchImpl<CountingChild>>(
+      branch->clone());
+  REQUIRE(copy != nullptr);
+  copy->forward(x);
+  CHECK(copy->child()->log.size() == 1);
+  branch->forward(x);
+  CHECK(branch->child()->log.size() == 1);
+}
+
+TEST_CASE("Clone: a child whose clone is another tree is an error", "[clone]") {
+  GatedBranch branch(std::make_shared<ForgetfulClone>());
+  CHECK_THAT(
+      message_of<c10::Error>([&] { branch->clone(); }),
+      StartsWith("clone: expected the clone of ") &&
+          EndsWith(" to have 1 children, got 0"));
 }
 
 TEST_CASE("Clone: in a Sequential", "[clone]") {

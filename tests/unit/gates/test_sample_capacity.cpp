@@ -153,6 +153,35 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "SampleCapacity: one seed for it and for the gate is two streams",
+    "[sample_capacity][random]") {
+  constexpr int64_t kBranches = 4;
+  constexpr uint64_t kSeed = 5;
+  ChoiceBlock block(
+      ChoiceBlockOptions()
+          .capacity(1)
+          .overflow(Overflow::kDrop)
+          .capacity_seed(kSeed),
+      Identity(),
+      Identity(),
+      Identity(),
+      Identity());
+  block->draw_each_forward(kSeed);
+  const auto x = torch::ones({kBranches, 1});
+  const auto to_first = mask_of({"1000", "1000", "1000", "1000"});
+  std::vector<int64_t> pairs(kBranches * kBranches, 0);
+  for (int i = 0; i < 2000; ++i) {
+    REQUIRE(block->draw_state()->step == block->capacity_state()->step);
+    block->forward(x);
+    const auto branch = block->ran_branches().front();
+    block->forward(x, to_first);
+    const auto sample = block->ran_samples(0).front();
+    ++pairs[static_cast<size_t>(branch * kBranches + sample)];
+  }
+  CHECK(deviations_from_uniform(pairs) < 4);
+}
+
+TEST_CASE(
     "SampleCapacity: counts training forwards and goes on from a saved state",
     "[sample_capacity][random]") {
   auto branch = capacity_branch(3, /*seed=*/9);

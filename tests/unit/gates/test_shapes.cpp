@@ -438,6 +438,25 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "Shapes: of ever new sizes the oldest is forgotten", "[shapes][forward]") {
+  auto child = shape_identity();
+  auto branch = shape_closed(child);
+  constexpr int64_t kSizes = 1000;
+  for (int64_t size = 1; size <= kSizes; ++size) {
+    branch->forward(torch::ones({2, size}));
+  }
+  const auto probes_for = [&](int64_t size) {
+    const int64_t before = child->log.size();
+    branch->forward(torch::ones({2, size}));
+    return child->log.size() - before;
+  };
+  CHECK(child->log.size() == kSizes);
+  CHECK(probes_for(kSizes) == 0);
+  CHECK(probes_for(1) == 1);
+  CHECK(probes_for(1) == 0);
+}
+
+TEST_CASE(
     "Shapes: of several outputs each batch size costs one probe at most",
     "[shapes][forward]") {
   ShapePair child;

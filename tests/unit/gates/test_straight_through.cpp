@@ -81,14 +81,28 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "straight_through: one number may stand for a whole output and gradient",
+    "[straight_through][backward]") {
+  const auto weights = straight_leaf({1});
+  // Followed by other numbers, as in most memory.
+  const auto numbers = torch::arange(2, 18, torch::kDouble);
+  const auto active = numbers.narrow(0, 0, 1).expand({4});
+  const auto g = numbers.narrow(0, 1, 1).expand({4});
+  REQUIRE(active.strides() == g.strides());
+  straight_through(weights, active).backward(g);
+  CHECK(weights.grad().item<double>() == 4 * 2 * 3);
+}
+
+TEST_CASE(
     "straight_through: reduced dtypes are summed in float",
     "[straight_through][backward]") {
+  const auto dtype = GENERATE(torch::kBFloat16, torch::kHalf);
+  CAPTURE(dtype);
   const auto weights = torch::ones({1}).set_requires_grad(true);
-  const auto active = torch::ones({4097}, torch::kBFloat16);
-  straight_through(weights, active)
-      .backward(torch::ones({4097}, torch::kBFloat16));
+  const auto active = torch::ones({4097}, dtype);
+  straight_through(weights, active).backward(torch::ones({4097}, dtype));
   CHECK(weights.grad().scalar_type() == torch::kFloat);
-  CHECK(weights.grad().item<float>() == 4097);  // 4096 in bfloat16
+  CHECK(weights.grad().item<float>() == 4097);  // 4096 in either
 }
 
 TEST_CASE(

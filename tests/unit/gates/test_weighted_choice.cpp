@@ -23,6 +23,7 @@ using gatedpaths::Skip;
 using gatedpaths::test::Autocast;
 using gatedpaths::test::bit_equal;
 using gatedpaths::test::CountingChild;
+using gatedpaths::test::FunctionChild;
 using gatedpaths::test::gradient_error;
 using gatedpaths::test::gradients_of;
 using gatedpaths::test::largest_difference;
@@ -125,6 +126,27 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "ChoiceBlock: the second weighted branch sees the input as it was",
+    "[weighted_choice][backward]") {
+  const auto gradient = [](bool in_place) {
+    ChoiceBlock block(
+        FunctionChild([in_place](const torch::Tensor& x) {
+          return in_place ? x.mul_(2) : x * 2;
+        }),
+        FunctionChild([](const torch::Tensor& x) { return x * 5; }));
+    const auto logits = torch::zeros({2}).set_requires_grad(true);
+    block->set_weighting(
+        weighting({.logits = logits, .active = 0, .other = 1}));
+    block->forward(torch::ones({3})).sum().backward();
+    return logits.grad();
+  };
+  const auto expected = gradient(false);
+  CHECK(expected[0].item<float>() == -expected[1].item<float>());
+  CHECK(expected[0].item<float>() != 0);
+  CHECK(bit_equal(gradient(true), expected));
+}
+
+TEST_CASE(
     "ChoiceBlock: no second branch runs where no gradient is wanted",
     "[weighted_choice][forward]") {
   torch::manual_seed(3);
@@ -187,8 +209,7 @@ TEST_CASE(
     "ChoiceBlock: infinite outputs stay, weighted or not",
     "[weighted_choice][forward]") {
   const auto big = [](double value) {
-    return gatedpaths::test::FunctionChild(
-        [value](const torch::Tensor& x) { return x * value; });
+    return FunctionChild([value](const torch::Tensor& x) { return x * value; });
   };
   ChoiceBlock block(big(INFINITY), big(1));
   block->select(1);

@@ -144,6 +144,37 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "PathEstimator: ending a step leaves that of another estimator alone",
+    "[path_estimator][backward]") {
+  const auto name = any_estimator();
+  const bool destroyed = GENERATE(true, false);
+  CAPTURE(name, destroyed);
+  LearnedNet net;
+  const PathSpace space(net);
+  const auto logits = uneven_logits(space);
+  const auto other_logits = uneven_logits(space);
+  auto first = estimator_of(name, logits, space);
+  const auto second = estimator_of("GumbelEstimator", other_logits, space, 4);
+  first->apply();
+  second->apply();
+  const auto weighting = net.first->weighting();
+  REQUIRE(weighting != nullptr);
+  if (destroyed) {
+    first.reset();
+  } else {
+    first->finish_step();
+  }
+  CHECK(net.first->weighting() == weighting);
+  CHECK(net.second->weighting() != nullptr);
+  second->objective(net.square_loss()).backward();
+  CHECK(other_logits->logits(0).grad().defined());
+  CHECK(other_logits->logits(1).grad().defined());
+  CHECK_FALSE(logits->logits(0).grad().defined());
+  second->finish_step();
+  CHECK(net.first->weighting() == nullptr);
+}
+
+TEST_CASE(
     "PathEstimator: plain steps do not know the logits",
     "[path_estimator][backward]") {
   const auto name = any_estimator();

@@ -120,6 +120,17 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "draw_open_set: a size that is hardly ever drawn is drawn in its turn",
+    "[draw_open_set][random]") {
+  // One of 2^25 branches, or none: none is 1 set of 2^25 + 1.
+  constexpr int64_t kBranches = int64_t{1} << 25;
+  constexpr uint64_t kRareStep = 21810899;  // by search
+  REQUIRE(CounterRandom(3, kRareStep, 0).uniform() > 1 - 0x1p-25);
+  CHECK(draw(kRareStep, kBranches, 0, 1).empty());
+  CHECK(draw(kRareStep + 1, kBranches, 0, 1).size() == 1);
+}
+
+TEST_CASE(
     "draw_open_set: large sets hold each branch equally often",
     "[draw_open_set][random]") {
   // Dense and sparse draws differ in how they remember what is taken.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/counting_child.hpp"
 #include "support/errors.hpp"
 #include "support/tensors.hpp"
 
@@ -19,6 +20,7 @@ using gatedpaths::Skip;
 using gatedpaths::Slots;
 using gatedpaths::test::all_zero;
 using gatedpaths::test::bit_equal;
+using gatedpaths::test::FunctionChild;
 using gatedpaths::test::message_of;
 
 namespace {
@@ -63,6 +65,30 @@ TEST_CASE("Slots: dense puts zeros in the empty slots", "[slots][forward]") {
   CHECK(all_zero(dense.narrow(1, 0, 1)));
   CHECK(bit_equal(dense.narrow(1, 1, 2), slots.at(1)));
   CHECK(all_zero(dense.narrow(1, 3, 3)));
+}
+
+TEST_CASE(
+    "Slots: neighbouring empty slots keep a memory format each",
+    "[slots][forward]") {
+  const auto in_format = [](torch::MemoryFormat format) {
+    return FunctionChild([format](const torch::Tensor& x) {
+      return (x * 2).contiguous(format);
+    });
+  };
+  constexpr auto kLast = torch::MemoryFormat::ChannelsLast;
+  constexpr auto kFirst = torch::MemoryFormat::Contiguous;
+  const bool mixed = GENERATE(true, false);
+  CAPTURE(mixed);
+  ConcatGate gate(
+      ConcatGateOptions(1),
+      in_format(kLast),
+      in_format(mixed ? kFirst : kLast),
+      in_format(kLast));
+  const auto x = torch::randn({2, 3, 4, 5});
+  const auto open = gate->forward(x);  // so that their formats are known
+  CHECK(open.is_contiguous(mixed ? kFirst : kLast));
+  gate->set_open({2});
+  CHECK(gate->forward(x).strides() == open.strides());
 }
 
 TEST_CASE("Slots: nothing held is zeros of the whole", "[slots][forward]") {
