@@ -11,12 +11,16 @@ s,^ *TORCH_ARG(\(.*\)\, \([a-z_]*\)).*,auto\& \2(const \1\& value); /** \\overlo
 # Defaulted functions say what they do.
 s,.* = default;,,
 
+# Friends are no members, but Doxygen looks for templates among them.
+s,^ *friend .*;,,
+
 # Deduction guides too: "template <...> Name(...) -> Name<...>;".
+s,^[A-Z][A-Za-z]*(.*) -> [A-Z][A-Za-z]*<.*>;,,
 /^template </{
   :more
   /[;{]$/!{
     N
     b more
   }
-  /\n *-> .*;$/s,[^\n]*,,g
+  / -> [A-Z][A-Za-z]*<[^\n]*;$/s,[^\n]*,,g
 }
