@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <gatedpaths/gates/gated_branch.hpp>
+
 #include <gatedpaths/branches/detail/branch_checks.hpp>
 #include <gatedpaths/branches/detail/clone_module.hpp>
-#include <gatedpaths/branches/detail/clone_module.hpp>
-#include <gatedpaths/gates/gated_branch.hpp>
 
 #include "closed_options.hpp"
 
