@@ -149,7 +149,7 @@ GateLayout layout_of(
   return layout;
 }
 
-torch::nn::Module& checked(const ModulePtr& root) {
+torch::nn::Module& checked_root(const ModulePtr& root) {
   TORCH_CHECK_VALUE(
       root != nullptr, "PathSpace: expected a network, got a null pointer");
   return *root;
@@ -175,7 +175,7 @@ PathSpace::PathSpace(torch::nn::Module& root) {
 }
 
 PathSpace::PathSpace(const std::shared_ptr<torch::nn::Module>& root)
-    : PathSpace(checked(root)) {}
+    : PathSpace(checked_root(root)) {}
 
 GatedModule& PathSpace::gate(int64_t index) const {
   layout_->gate(index);  // throws where there is none

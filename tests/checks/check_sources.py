@@ -152,9 +152,31 @@ def unlisted():
                 yield path.relative_to(ROOT).as_posix(), build_file
 
 
+# A namespace without a name, as clang-format writes it, and what is declared there.
+HIDDEN = re.compile(r"^namespace \{$(.*?)^\}  // namespace$", re.MULTILINE | re.DOTALL)
+HIDDEN_NAME = re.compile(
+    r"^(?!using [\w:]+;|namespace|template|[}/#\s])[^(={;]*?(\w+) *(?:[({=;]| : )",
+    re.MULTILINE,
+)
+
+
+def repeated_names():
+    """Yields (file, name, other file) for names that would meet in one unit."""
+    owners = {}
+    for path in sorted((ROOT / "src").glob("**/*.cpp")):
+        name = path.relative_to(ROOT).as_posix()
+        for part in HIDDEN.findall(path.read_text("utf-8")):
+            for match in HIDDEN_NAME.finditer(part):
+                if owners.setdefault(match.group(1), name) != name:
+                    yield name, match.group(1), owners[match.group(1)]
+
+
 def main():
     files = cpp_files()
     failed = False
+    for name, repeated, other in repeated_names():
+        print(f"{name}:1: expected a name other than '{repeated}', which {other} has")
+        failed = True
     for name, build_file in unlisted():
         print(f"{name}:1: expected its name in {build_file}")
         failed = True
