@@ -121,6 +121,7 @@ def problems_in(name, text):
 LISTS = (
     ("include/gatedpaths", "*.hpp", "src/CMakeLists.txt"),
     ("src", "*.cpp", "src/CMakeLists.txt"),
+    ("src", "**/*.cpp", "include/gatedpaths/src.hpp"),
     ("tests/unit", "*.cpp", "tests/unit/CMakeLists.txt"),
     ("examples", "*.cpp", "examples/CMakeLists.txt"),
     ("benchmarks", "*.cpp", "benchmarks/CMakeLists.txt"),
@@ -135,9 +136,10 @@ WING_LISTS = (
 
 
 def words_of(path):
-    """What stands in a CMake list, without the folders before a file's name."""
+    """What stands in a list of files, without the folders before a file's name."""
     words = path.read_text("utf-8").split() if path.is_file() else []
-    return {word.strip('")').removeprefix("${include_dir}/") for word in words}
+    folders = re.compile(r"^(?:\$\{include_dir\}/|gatedpaths/src/)")
+    return {folders.sub("", word.strip('"<>)')) for word in words}
 
 
 def unlisted():
