@@ -37,10 +37,16 @@ install(
   FILE_SET detail_headers COMPONENT GatedPaths_Development
 )
 install(
-  EXPORT GatedPathsTargets
-  NAMESPACE GatedPaths::
-  DESTINATION "${GATEDPATHS_INSTALL_CMAKEDIR}"
-  COMPONENT GatedPaths_Development
+  TARGETS gatedpaths_source
+  EXPORT GatedPathsSourceTargets
+  FILE_SET HEADERS COMPONENT GatedPaths_Development
+)
+install(
+  DIRECTORY "${PROJECT_SOURCE_DIR}/src"
+  DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/gatedpaths"
+  COMPONENT GatedPaths_Development FILES_MATCHING
+  PATTERN "*.cpp"
+  PATTERN "*.hpp"
 )
 install(
   FILES "${PROJECT_BINARY_DIR}/GatedPathsConfig.cmake"
@@ -49,10 +55,19 @@ install(
   COMPONENT GatedPaths_Development
 )
 
-# ---- Build folder ----
+# ---- Targets, installed and in the build folder ----
 
-export(
-  EXPORT GatedPathsTargets
-  NAMESPACE GatedPaths::
-  FILE "${PROJECT_BINARY_DIR}/GatedPathsTargets.cmake"
-)
+# Two files, since only the component Source needs fmt.
+foreach(export IN ITEMS GatedPathsTargets GatedPathsSourceTargets)
+  install(
+    EXPORT ${export}
+    NAMESPACE GatedPaths::
+    DESTINATION "${GATEDPATHS_INSTALL_CMAKEDIR}"
+    COMPONENT GatedPaths_Development
+  )
+  export(
+    EXPORT ${export}
+    NAMESPACE GatedPaths::
+    FILE "${PROJECT_BINARY_DIR}/${export}.cmake"
+  )
+endforeach()

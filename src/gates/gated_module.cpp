@@ -17,7 +17,8 @@
 namespace gatedpaths {
 namespace {
 
-void check_names(std::string_view kind, const std::vector<std::string>& names) {
+void check_branch_names(
+    std::string_view kind, const std::vector<std::string>& names) {
   TORCH_CHECK_VALUE(
       !names.empty(),
       fmt::format("{}: expected at least one branch, got none", kind));
@@ -149,7 +150,7 @@ void GatedModule::init_gates(
     std::vector<std::string> names,
     int64_t min_open,
     int64_t max_open) {
-  check_names(kind, names);
+  check_branch_names(kind, names);
   const auto count = static_cast<int64_t>(names.size());
   TORCH_CHECK_VALUE(
       0 <= min_open && min_open <= max_open && 1 <= max_open &&

@@ -121,6 +121,7 @@ def problems_in(name, text):
 LISTS = (
     ("include/gatedpaths", "*.hpp", "src/CMakeLists.txt"),
     ("src", "*.cpp", "src/CMakeLists.txt"),
+    ("src", "**/*.cpp", "include/gatedpaths/src.hpp"),
     ("tests/unit", "*.cpp", "tests/unit/CMakeLists.txt"),
     ("examples", "*.cpp", "examples/CMakeLists.txt"),
     ("benchmarks", "*.cpp", "benchmarks/CMakeLists.txt"),
@@ -135,9 +136,10 @@ WING_LISTS = (
 
 
 def words_of(path):
-    """What stands in a CMake list, without the folders before a file's name."""
+    """What stands in a list of files, without the folders before a file's name."""
     words = path.read_text("utf-8").split() if path.is_file() else []
-    return {word.strip('")').removeprefix("${include_dir}/") for word in words}
+    folders = re.compile(r"^(?:\$\{include_dir\}/|gatedpaths/src/)")
+    return {folders.sub("", word.strip('"<>)')) for word in words}
 
 
 def unlisted():
@@ -152,9 +154,31 @@ def unlisted():
                 yield path.relative_to(ROOT).as_posix(), build_file
 
 
+# A namespace without a name, as clang-format writes it, and what is declared there.
+HIDDEN = re.compile(r"^namespace \{$(.*?)^\}  // namespace$", re.MULTILINE | re.DOTALL)
+HIDDEN_NAME = re.compile(
+    r"^(?!using [\w:]+;|namespace|template|[}/#\s])[^(={;]*?(\w+) *(?:[({=;]| : )",
+    re.MULTILINE,
+)
+
+
+def repeated_names():
+    """Yields (file, name, other file) for names that would meet in one unit."""
+    owners = {}
+    for path in sorted((ROOT / "src").glob("**/*.cpp")):
+        name = path.relative_to(ROOT).as_posix()
+        for part in HIDDEN.findall(path.read_text("utf-8")):
+            for match in HIDDEN_NAME.finditer(part):
+                if owners.setdefault(match.group(1), name) != name:
+                    yield name, match.group(1), owners[match.group(1)]
+
+
 def main():
     files = cpp_files()
     failed = False
+    for name, repeated, other in repeated_names():
+        print(f"{name}:1: expected a name other than '{repeated}', which {other} has")
+        failed = True
     for name, build_file in unlisted():
         print(f"{name}:1: expected its name in {build_file}")
         failed = True

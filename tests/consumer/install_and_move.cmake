@@ -11,7 +11,7 @@ execute_process(
 )
 file(RENAME "${first}" "${prefix}")
 
-file(GLOB_RECURSE files "${prefix}/*.cmake" "${prefix}/*.hpp")
+file(GLOB_RECURSE files "${prefix}/*.cmake" "${prefix}/*.hpp" "${prefix}/*.cpp")
 foreach(file IN LISTS files)
   file(READ "${file}" text)
   foreach(path IN ITEMS "${first}" "${build_dir}")
