@@ -1,24 +1,40 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
-# Sourced by examples/run and tests/run: makes sure of the dependencies.
+# Sourced by examples/run, tests/run and benchmarks/run: configures a build folder, and
+# where that fails installs what is missing.
 #
-#   bootstrap examples|tests|benchmarks
+#   bootstrap examples|tests|benchmarks PRESET [cmake options]
 #
-# What CMake's find_package finds is used as it is. What is missing is installed
-# with apt, or, for LibTorch where apt has none that is new enough, as the pinned
-# wheel into build/venv. Afterwards
-#   cmake_options   holds what to pass to cmake,
-#   jobs            says how many compilations fit this machine.
+# What CMake finds is used as it is, and CMake's cache remembers it. What is missing is
+# installed with apt, or, for LibTorch where apt has none that is new enough, as the
+# pinned wheel into build/venv. Afterwards
+#   binary_dir   is the build folder,
+#   jobs         says how many compilations fit this machine.
 
 torch_minimum=2.6
 torch_wheel=2.13.0
-cmake_minimum=3.25
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 state_dir=$root/build/bootstrap
 venv=$root/build/venv
-cmake_options=()
 apt_updated=""
+
+# Name, least version, tool or package of CMake's, the e(xamples), b(enchmarks) and
+# t(ests) that need it, Debian's package, and the words for people.
+needs() {
+  cat <<EOF
+compiler       0               tool     ebt  g++                 a C++20 compiler (g++ 12 or newer)
+cmake          3.25            tool     ebt  cmake               CMake 3.25 or newer
+ninja          0               tool     ebt  ninja-build         Ninja or make
+python         0               tool     t    python3             Python 3
+fmt            0               package  ebt  libfmt-dev          fmt
+CLI11          0               package  ebt  libcli11-dev        CLI11
+nlohmann_json  0               package  ebt  nlohmann-json3-dev  nlohmann-json
+benchmark      0               package  bt   libbenchmark-dev    Google Benchmark
+Catch2         3               package  t    catch2              Catch2 3
+Torch          $torch_minimum  package  ebt  libtorch-dev        LibTorch $torch_minimum or newer
+EOF
+}
 
 say() { printf '== %s\n' "$*" >&2; }
 die() {
@@ -26,14 +42,14 @@ die() {
   exit 1
 }
 
-# run_logged NAME COMMAND...: runs it with its output in a file, and shows the end
-# of that where it fails.
+# logged NAME COMMAND...: runs it with its output in a file.
+logged() { "${@:2}" >"$state_dir/$1.log" 2>&1; }
+
+# The same, and shows the end of that where the command fails.
 run_logged() {
-  local log=$state_dir/$1.log
-  shift
-  "$@" >"$log" 2>&1 && return
-  tail -n 25 "$log" >&2
-  printf 'error: failed: %s (all of it: %s)\n' "$*" "$log" >&2
+  logged "$@" && return
+  tail -n 25 "$state_dir/$1.log" >&2
+  printf 'error: failed: %s (all of it: %s)\n' "${*:2}" "$state_dir/$1.log" >&2
   return 1
 }
 
@@ -42,111 +58,85 @@ at_least() {
   [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
 }
 
-# ---- What is needed ----
-
-# CMake's name and, after a colon, the least version.
-packages_for() {
-  case $1 in
-    examples) echo "Torch:$torch_minimum fmt CLI11 nlohmann_json" ;;
-    benchmarks) echo "Torch:$torch_minimum fmt CLI11 nlohmann_json benchmark" ;;
-    tests) echo "Torch:$torch_minimum fmt CLI11 nlohmann_json benchmark Catch2:3" ;;
-  esac
-}
-
-apt_name() {
-  case $1 in
-    compiler) echo g++ ;;
-    cmake) echo cmake ;;
-    ninja) echo ninja-build ;;
-    python) echo python3 ;;
-    venv) echo python3-venv ;;
-    Torch) echo libtorch-dev ;;
-    fmt) echo libfmt-dev ;;
-    CLI11) echo libcli11-dev ;;
-    nlohmann_json) echo nlohmann-json3-dev ;;
-    benchmark) echo libbenchmark-dev ;;
-    Catch2) echo catch2 ;;
-  esac
-}
-
-# What the message for people says: what it is, and its usual package names.
-describe() {
-  local text fedora
-  case $1 in
-    compiler) text="a C++20 compiler (g++ 12 or newer)" fedora=gcc-c++ ;;
-    cmake) text="CMake $cmake_minimum or newer" fedora=cmake ;;
-    ninja) text="Ninja or make" fedora=ninja-build ;;
-    python) text="Python 3" fedora=python3 ;;
-    venv) text="Python 3 with venv" fedora=python3 ;;
-    Torch) text="LibTorch $torch_minimum or newer" fedora="python3-torch-devel" ;;
-    fmt) text="fmt" fedora=fmt-devel ;;
-    CLI11) text="CLI11" fedora=cli11-devel ;;
-    nlohmann_json) text="nlohmann-json" fedora=json-devel ;;
-    benchmark) text="Google Benchmark" fedora=google-benchmark-devel ;;
-    Catch2) text="Catch2 3" fedora=catch-devel ;;
-  esac
-  printf '  %-36s Debian: %-20s Fedora: %s\n' "$text" "$(apt_name "$1")" "$fedora"
-}
-
 # ---- What is there ----
 
-# Sets `tools` to the programs that are missing.
-check_tools() {
-  local version
-  tools=()
+has_compiler() {
   command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null ||
-    command -v clang++ >/dev/null || tools+=(compiler)
+    command -v clang++ >/dev/null
+}
+has_cmake() {
+  local version
   version=$(cmake --version 2>/dev/null | sed -n '1s/.*version //p')
-  { [ -n "$version" ] && at_least "$version" "$cmake_minimum"; } || tools+=(cmake)
-  command -v ninja >/dev/null || command -v make >/dev/null || tools+=(ninja)
-  [ "$1" != tests ] || command -v python3 >/dev/null || tools+=(python)
+  [ -n "$version" ] && at_least "$version" "$1"
 }
+has_ninja() { command -v ninja >/dev/null || command -v make >/dev/null; }
+has_python() { command -v python3 >/dev/null; }
+has_venv_module() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 
-# probe PACKAGE...: appends to $found what find_package finds. Torch goes alone, as
-# a broken LibTorch ends the whole configuration.
-probe() {
-  local list
-  list=$(printf '%s;' "$@")
-  rm -f "$state_dir/found"
-  cmake --fresh -S "$root/cmake/probe" -B "$state_dir/probe" \
-    "-DPACKAGES=${list%;}" "-DOUTPUT=$state_dir/found" "${cmake_options[@]}" \
-    >"$state_dir/probe.log" 2>&1
-  [ ! -f "$state_dir/found" ] || found+=$(cat "$state_dir/found")$'\n'
-}
+# cached NAME DIR: what the cache of that build folder holds under a name.
+cached() { sed -n "s/^$1:[A-Z]*=//p" "$2/CMakeCache.txt" 2>/dev/null; }
 
-dir_of() { sed -n "s/^$1 //p" <<<"$found" | head -n 1; }
-
-# LibTorch's CMake folder in build/venv, if it is there.
-venv_torch() {
+# torch_below PREFIX...: LibTorch's CMake folder in the first that has one.
+torch_below() {
   local dir
-  for dir in "$venv"/lib/python3*/site-packages/torch/share/cmake/Torch; do
-    [ -d "$dir" ] && [ -x "$venv/bin/python3" ] && printf '%s' "$dir" && return
+  for dir in "${@/%//share/cmake/Torch}"; do
+    [ -f "$dir/TorchConfig.cmake" ] && printf '%s' "$dir" && return
+  done
+}
+venv_torch() {
+  [ ! -x "$venv/bin/python3" ] || torch_below "$venv"/lib/python3*/site-packages/torch
+}
+named_torch() {
+  local prefixes
+  IFS=: read -ra prefixes <<<"${CMAKE_PREFIX_PATH:-}"
+  torch_below "${prefixes[@]}"
+}
+
+# CMake's own default is make, which need not be there.
+prefer_ninja() {
+  if [ -z "${CMAKE_GENERATOR:-}" ] && command -v ninja >/dev/null; then
+    export CMAKE_GENERATOR=Ninja
+  fi
+}
+
+# Sets `missing` to what is needed and not there: packages only where the tools are
+# there to look for them.
+find_missing() {
+  local name least kind who list=""
+  missing=()
+  packages=()
+  while read -r name least kind who _; do
+    if [[ $who != *${what:0:1}* ]]; then
+      continue
+    elif [ "$kind" = package ]; then
+      packages+=("$name")
+      [ "$least" = 0 ] && list+="$name;" || list+="$name:$least;"
+    elif ! "has_$name" "$least"; then
+      missing+=("$name")
+    fi
+  done < <(needs)
+  [ ${#missing[@]} -eq 0 ] || return 0
+
+  prefer_ninja
+  rm -f "$state_dir/found"
+  logged probe cmake --fresh -S "$root/cmake/probe" -B "$state_dir/probe" \
+    "-DPACKAGES=${list%;}" "-DOUTPUT=$state_dir/found" ${torch:+"-DTorch_DIR=$torch"}
+  if ! is_found compiler; then
+    missing=(compiler)
+    return
+  fi
+  for name in "${packages[@]}"; do
+    is_found "$name" || missing+=("$name")
   done
 }
 
-# Sets `missing` to what find_package does not find of $1, and `found`.
-check_packages() {
-  local package others=()
-  missing=()
-  found=""
-  cmake_options=()
-  for package in $(packages_for "$1"); do
-    [ "${package%%:*}" = Torch ] || others+=("$package")
-  done
-  probe "${others[@]}"
-  [ -n "$(dir_of compiler)" ] || missing+=(compiler)
-  probe "Torch:$torch_minimum"
-  if [ -z "$(dir_of Torch)" ] && [ -n "$(venv_torch)" ]; then
-    cmake_options=("-DTorch_DIR=$(venv_torch)")
-    probe "Torch:$torch_minimum"
-  fi
-  for package in $(packages_for "$1"); do
-    [ -n "$(dir_of "${package%%:*}")" ] || missing+=("${package%%:*}")
-  done
-  if [ -n "$(dir_of Torch)" ]; then
-    cmake_options=("-DTorch_DIR=$(dir_of Torch)")
-  fi
+# What is there and ends CMake is found, too: to install another would not help.
+is_found() {
+  grep -q "^$1 " "$state_dir/found" 2>/dev/null ||
+    [ -d "$(cached "$1_DIR" "$state_dir/probe")" ]
 }
+
+is_missing() { [[ " ${missing[*]} " == *" $1 "* ]]; }
 
 # ---- Installing ----
 
@@ -173,41 +163,34 @@ apt_install() {
     -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
 }
 
-# candidate PACKAGE: the version that apt would install.
-candidate() {
-  apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: *\([0-9]*:\)\{0,1\}//p' |
-    grep -v '(none)'
-}
-
+# has_candidate PACKAGE MINIMUM: whether apt would install one as new as that.
 has_candidate() {
   local version
-  version=$(candidate "$1")
+  version=$(apt-cache policy "$1" 2>/dev/null |
+    sed -n 's/^ *Candidate: *\([0-9]*:\)\{0,1\}//p' | grep -v '(none)')
   [ -n "$version" ] && at_least "$version" "$2"
 }
 
-# Lists Debian's backports, with the mirror that the machine uses for its release.
-add_backports() {
-  local suite=$1-backports keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  local targets uri
-  targets=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)')
-  if grep -q "^$suite main " <<<"$targets"; then
-    return 0
-  fi
-  uri=$(sed -n "s/^$1 main //p" <<<"$targets" | head -n 1)
-  [ -n "$uri" ] || return 1
-  [ -f "$keyring" ] || keyring=""
-  say "adding $suite to apt's sources (gatedpaths-backports.list)"
-  printf 'deb %s%s %s main\n' "${keyring:+[signed-by=$keyring] }" "$uri" "$suite" |
-    "${sudo[@]}" tee /etc/apt/sources.list.d/gatedpaths-backports.list >/dev/null
-  apt_updated=""
-  apt_update
-}
-
+# From Debian's backports, with the mirror that the machine uses for its release.
 install_catch2_backport() {
-  local codename
+  local codename suite targets uri keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  # shellcheck source=/dev/null
   codename=$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME")
-  [ -n "$codename" ] && add_backports "$codename" &&
-    apt_install -t "$codename-backports" catch2
+  [ -n "$codename" ] || return
+  suite=$codename-backports
+  # shellcheck disable=SC2016
+  targets=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)')
+  if ! grep -q "^$suite main " <<<"$targets"; then
+    uri=$(sed -n "s/^$codename main //p" <<<"$targets" | head -n 1)
+    [ -n "$uri" ] || return
+    [ -f "$keyring" ] || keyring=""
+    say "adding $suite to apt's sources (gatedpaths-backports.list)"
+    printf 'deb %s%s %s main\n' "${keyring:+[signed-by=$keyring] }" "$uri" "$suite" |
+      "${sudo[@]}" tee /etc/apt/sources.list.d/gatedpaths-backports.list >/dev/null
+    apt_updated=""
+    apt_update || return
+  fi
+  apt_install -t "$suite" catch2
 }
 
 # Makes build/venv, where it is not there or its Python is gone.
@@ -225,183 +208,166 @@ pip_install() {
     --timeout 20 --retries 2 ${GATEDPATHS_PIP_ARGS:-} "$@"
 }
 
-has_venv_module() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
-
 install_wheel() {
   make_venv || return
   say "installing the wheel torch==$torch_wheel into build/venv"
-  run_logged pip-torch pip_install --no-deps "torch==$torch_wheel"
+  run_logged pip-wheel pip_install --no-deps "torch==$torch_wheel" || return
+  torch=$(venv_torch)
 }
 
-# give_up MISSING...
-give_up() {
-  local name why="and cannot be installed from here (that takes apt, and root or sudo)"
-  [ -z "$apt_updated" ] || why="although everything that apt has was installed"
-  {
-    echo "error: missing, $why:"
-    for name in "$@"; do
-      describe "$name"
-    done
-    case " $* " in
-      *" cmake "* | *" compiler "*)
-        echo "The packages below those two could not be looked for without them."
-        ;;
-    esac
-    case " $* " in
-      *" Torch "*)
-        if [ -n "$(venv_torch)" ]; then
-          echo "CMake cannot use the LibTorch in build/venv ($state_dir/probe.log says why). If it"
-          echo "is a build for CUDA, remove build/venv and name an index with CPU wheels to pip,"
-          echo "  GATEDPATHS_PIP_ARGS='--extra-index-url ADDRESS'"
-        fi
-        echo "LibTorch: any that CMake finds, such as PyTorch's wheel in a Python environment with"
-        echo '  CMAKE_PREFIX_PATH="$(python3 -c '"'import torch; print(torch.utils.cmake_prefix_path)')\""
-        ;;
-    esac
-  } >&2
-  exit 1
+# pip_extra PACKAGE WITHOUT [WHAT]: into build/venv; where that fails, says what goes
+# without.
+pip_extra() {
+  local log=pip-${1%%=*}
+  say "installing ${3:-$1} into build/venv"
+  logged "$log" pip_install "$1" ||
+    say "that failed (${state_dir#"$root"/}/$log.log): $2"
 }
 
-# Names of the packages of $1 without their versions.
-package_names() {
-  local package
-  for package in $(packages_for "$1"); do
-    echo "${package%%:*}"
-  done
-}
-
-install_tools() {
-  local name names=()
-  # shellcheck disable=SC2046
-  become_root || give_up "${tools[@]}" $(package_names "$1")
-  for name in "${tools[@]}"; do
-    names+=("$(apt_name "$name")")
-  done
-  apt_update && apt_install "${names[@]}" || exit 1
-  check_tools "$1"
-  [ ${#tools[@]} -eq 0 ] || give_up "${tools[@]}"
-}
-
-install_packages() {
-  local name names=() wheel="" catch2="" rest=()
-  if ! become_root; then
-    # Without apt there is still the wheel, which needs nothing but Python.
-    for name in "${missing[@]}"; do
-      [ "$name" = Torch ] && has_venv_module && wheel=yes || rest+=("$name")
-    done
-    [ ${#rest[@]} -eq 0 ] || give_up "${missing[@]}"
-    install_wheel || exit 1
-    return
-  fi
-  apt_update || exit 1
-  for name in "${missing[@]}"; do
-    case $name in
-      Torch)
-        if has_candidate libtorch-dev "$torch_minimum"; then
-          names+=(libtorch-dev)
-        else
-          wheel=yes
-          has_venv_module || names+=(python3 python3-venv)
-        fi
-        ;;
-      Catch2)
-        if has_candidate catch2 3; then
-          names+=(catch2)
-        else
-          catch2=yes
-        fi
-        ;;
-      *) names+=("$(apt_name "$name")") ;;
-    esac
-  done
-  if [ ${#names[@]} -gt 0 ]; then
-    apt_install "${names[@]}" || exit 1
-  fi
-  if [ -n "$catch2" ]; then
-    install_catch2_backport || give_up Catch2
-  fi
-  if [ -n "$wheel" ]; then
-    install_wheel || exit 1
+# python_torch WITHOUT: what PyTorch in Python needs, where LibTorch is its wheel.
+python_torch() {
+  if [ -n "$(venv_torch)" ] && ! "$venv/bin/python3" -c 'import torch' 2>/dev/null; then
+    pip_extra "torch==$torch_wheel" "$1" "what PyTorch in Python needs"
   fi
 }
 
-# What tests use if it is there: PyTorch in Python, for the comparison with it, and
-# the pinned formatter. Without them those tests are skipped, so no failure here.
+# What tests use if it is there: PyTorch in Python, for the comparison with it, and the
+# pinned formatter. Without them those tests are skipped, so no failure here.
 install_test_extras() {
   local version
-  if [ -n "$(venv_torch)" ] && ! "$venv/bin/python3" -c 'import torch' 2>/dev/null; then
-    say "installing what PyTorch in Python needs into build/venv"
-    pip_install "torch==$torch_wheel" >"$state_dir/pip-deps.log" 2>&1 ||
-      say "that failed (${state_dir#"$root"/}/pip-deps.log): no tests against PyTorch"
-  fi
+  python_torch "no tests against PyTorch"
   version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' "$root/tests/checks/check_format.py")
   if [ ! -x "$venv/bin/clang-format" ] && { [ -d "$venv" ] || [ -n "${CI:-}" ]; }; then
     if ! has_venv_module && become_root; then
       apt_update && apt_install python3-venv
     fi
-    say "installing clang-format $version into build/venv"
-    { make_venv && pip_install "clang-format==$version"; } \
-      >"$state_dir/pip-format.log" 2>&1 ||
-      say "that failed (${state_dir#"$root"/}/pip-format.log): no check of the format"
+    make_venv && pip_extra "clang-format==$version" "no check of the format"
   fi
 }
 
-# ---- Remembering ----
-
-# All that the last answer depends on, but for what it found.
-state_key() {
+# Ends with the names of what is missing, for people.
+give_up() {
+  local name apt text note=""
+  local why="and cannot be installed from here (that takes apt, and root or sudo)"
+  [ -z "$apt_updated" ] || why="although everything that apt has was installed"
+  if is_missing cmake || is_missing compiler; then
+    missing+=("${packages[@]}")
+    note="The packages below those two could not be looked for without them."
+  fi
+  if is_missing compiler && has_compiler; then
+    tail -n 25 "$state_dir/probe.log" >&2
+  fi
   {
-    cat "$root/cmake/bootstrap.sh" "$root/cmake/probe/CMakeLists.txt"
-    command -v cmake c++ g++ clang++ ninja make python3
-    echo "${CXX:-} ${CMAKE_PREFIX_PATH:-} ${Torch_DIR:-} ${CI:-}"
-  } | cksum
+    echo "error: missing, $why:"
+    while read -r name _ _ _ apt text; do
+      ! is_missing "$name" || printf '  %-36s Debian: %s\n' "$text" "$apt"
+    done < <(needs)
+    [ -z "$note" ] || echo "$note"
+    if is_missing Torch; then
+      echo "LibTorch: any that CMake finds, such as PyTorch's wheel in a Python environment with"
+      # shellcheck disable=SC2016
+      echo '  CMAKE_PREFIX_PATH="$(python3 -c '"'import torch; print(torch.utils.cmake_prefix_path)')\""
+    fi
+  } >&2
+  exit 1
 }
 
-# Takes the answer of an earlier run, if all that it names is still there.
-recall() {
-  local key name dir torch=""
-  [ -f "$state_dir/$1.state" ] || return 1
-  {
-    read -r key
-    [ "$key" = "$(state_key)" ] || return 1
-    while read -r name dir; do
-      [ -e "$dir" ] || return 1
-      [ "$name" != Torch ] || torch=$dir
-    done
-  } <"$state_dir/$1.state"
-  [ -n "$torch" ] || return 1
-  cmake_options=("-DTorch_DIR=$torch")
+install_missing() {
+  local name least apt names=() wheel="" backport=""
+  if ! become_root; then
+    # Without apt there is still the wheel, which needs nothing but Python.
+    { [ "${missing[*]}" = Torch ] && has_venv_module; } || give_up
+    install_wheel || exit 1
+    return
+  fi
+  apt_update || exit 1
+  while read -r name least _ _ apt _; do
+    if ! is_missing "$name"; then
+      continue
+    elif [ "$name" = Torch ] && ! has_candidate "$apt" "$least"; then
+      wheel=yes
+      has_venv_module || names+=(python3 python3-venv)
+    elif [ "$name" = Catch2 ] && ! has_candidate "$apt" "$least"; then
+      backport=yes
+    else
+      names+=("$apt")
+    fi
+  done < <(needs)
+  [ ${#names[@]} -eq 0 ] || apt_install "${names[@]}" || exit 1
+  [ -z "$backport" ] || install_catch2_backport || give_up
+  [ -z "$wheel" ] || install_wheel || exit 1
 }
 
 # ---- The command ----
 
-# CMake's own default is make, which need not be there.
-prefer_ninja() {
-  if [ -z "${CMAKE_GENERATOR:-}" ] && command -v ninja >/dev/null; then
-    export CMAKE_GENERATOR=Ninja
+# Sets `torch` to the LibTorch folder to pass to CMake, if any, and `first` where the
+# build folder is not configured, or for another checkout, or with a LibTorch that is
+# gone or that is not the one that CMAKE_PREFIX_PATH names: most of the cache hangs on it.
+choose_torch() {
+  local named
+  named=$(named_torch)
+  torch=$(cached Torch_DIR "$binary_dir")
+  first=yes
+  if [ -f "$torch/TorchConfig.cmake" ] && [ "${named:-$torch}" -ef "$torch" ]; then
+    if [ -f "$binary_dir/cmake_install.cmake" ] &&
+      [ "$(cached CMAKE_HOME_DIRECTORY "$binary_dir")" -ef "$root" ]; then
+      first=""
+    fi
+  elif [ -n "$named" ]; then
+    torch=""
+  else
+    torch=$(venv_torch)
   fi
 }
 
-bootstrap() {
-  local memory
-  mkdir -p "$state_dir"
-  if ! recall "$1"; then
-    say "looking for what is needed"
-    check_tools "$1"
-    [ ${#tools[@]} -eq 0 ] || install_tools "$1"
-    prefer_ninja
-    check_packages "$1"
-    if [ ${#missing[@]} -gt 0 ]; then
-      say "missing: ${missing[*]}"
-      install_packages
-      check_packages "$1"
-      [ ${#missing[@]} -eq 0 ] || give_up "${missing[@]}"
-    fi
-    [ "$1" != tests ] || install_test_extras
-    { state_key && grep . <<<"$found" | sort -u; } >"$state_dir/$1.state"
-    say "LibTorch: $(dir_of Torch)"
-  fi
+configure() {
   prefer_ninja
+  if [ -n "$first" ] && [ -f "$binary_dir/CMakeCache.txt" ]; then
+    set -- --fresh "$@"
+  fi
+  (cd "$root" && cmake --preset "$preset" ${torch:+"-DTorch_DIR=$torch"} "$@") \
+    >"$configure_log" 2>&1
+}
+
+configure_failed() {
+  tail -n 25 "$configure_log" >&2
+  if [ -n "$(venv_torch)" ] && grep -q CUDA "$configure_log"; then
+    echo "If the LibTorch in build/venv is a build for CUDA, remove build/venv and name an"
+    echo "index with CPU wheels to pip: GATEDPATHS_PIP_ARGS='--extra-index-url ADDRESS'"
+  fi >&2
+  die "CMake failed (all that it said: $configure_log)"
+}
+
+bootstrap() {
+  local what=$1 preset=$2 torch first before="" memory
+  local configure_log=$state_dir/configure-$preset.log
+  shift 2
+  binary_dir=$root/build/$preset
+  mkdir -p "$state_dir" || exit 1
+  choose_torch
+  if [ "$what" = tests ] && [ -n "$first" ]; then
+    install_test_extras
+  fi
+  if ! configure "$@"; then
+    # On a full disk all seems to be missing.
+    if ! head -c 8000000 /dev/zero >"$state_dir/room"; then
+      rm -f "$state_dir/room"
+      configure_failed
+    fi
+    rm "$state_dir/room"
+    say "looking for what is missing"
+    find_missing
+    [ ${#missing[@]} -gt 0 ] || configure_failed
+    while [ ${#missing[@]} -gt 0 ]; do
+      [ "${missing[*]}" != "$before" ] || give_up
+      before=${missing[*]}
+      say "missing: $before"
+      install_missing
+      find_missing
+    done
+    [ "$what" != tests ] || install_test_extras
+    configure "$@" || configure_failed
+  fi
 
   # LibTorch's headers take about 2 GB a compilation.
   jobs=$(nproc 2>/dev/null || echo 2)
@@ -409,12 +375,4 @@ bootstrap() {
   if [ -n "$memory" ] && [ "$memory" -lt "$jobs" ]; then
     jobs=$((memory > 0 ? memory : 1))
   fi
-}
-
-# configure PRESET [cmake options]
-configure() {
-  local preset=$1
-  shift
-  (cd "$root" && run_logged "configure-$preset" \
-    cmake --preset "$preset" "${cmake_options[@]}" "$@") || exit 1
 }

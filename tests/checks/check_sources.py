@@ -189,7 +189,14 @@ def main():
             failed = True
     scripts = [
         path
-        for pattern in ("**/CMakeLists.txt", "**/*.cmake", "**/*.py", "**/run")
+        for pattern in (
+            "**/CMakeLists.txt",
+            "**/*.cmake",
+            "**/*.py",
+            "**/*.sh",
+            "**/run",
+            "tests/bare_*",
+        )
         for path in ROOT.glob(pattern)
         if path.relative_to(ROOT).parts[0] not in ("build", ".git")
     ]
