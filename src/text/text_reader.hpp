@@ -3,6 +3,8 @@
 // installed.
 #pragma once
 
+#include <gatedpaths/export.hpp>
+
 #include <cstdint>
 #include <string_view>
 
@@ -11,7 +13,7 @@ namespace gatedpaths::detail {
 /// Goes through a text from left to right. What does not fit is an error
 /// (`c10::ValueError`) in the name of `method`, with what stands there instead
 /// and the whole text.
-class TextReader {
+class GATEDPATHS_EXPORT TextReader {
  public:
   TextReader(std::string_view method, std::string_view text);
 
