@@ -30,10 +30,11 @@ Dataset on_device(Dataset data, const torch::Device& device) {
   return data;
 }
 
-/// A number that another set of images, or another order, does not have.
+/// A number that another set of images, or another order, does not have: FNV-1a
+/// but for taking whole numbers where that takes bytes. Checkpoints hold it.
 std::string fingerprint(const torch::Tensor& labels) {
   const auto values = labels.cpu().contiguous();
-  std::uint64_t hash = 14695981039346656037U;  // FNV-1a
+  std::uint64_t hash = 14695981039346656037U;
   for (std::int64_t i = 0; i < values.size(0); ++i) {
     hash ^= static_cast<std::uint64_t>(values.data_ptr<std::int64_t>()[i]);
     hash *= 1099511628211U;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
-#include <ATen/ops/empty.h>
+#include "host_memory.hpp"
 
 #include <algorithm>
 
@@ -72,13 +72,11 @@ void finish_sample_gates(SampleGates& gates, at::Device device) {
 }
 
 at::Tensor to_device(const std::vector<int64_t>& numbers, at::Device device) {
-  // From pageable memory the copy would wait for the GPU.
-  const auto on_host = at::empty(
-      {static_cast<int64_t>(numbers.size())},
-      at::TensorOptions().dtype(at::kLong).pinned_memory(device.is_cuda()));
+  const auto on_host =
+      host_memory({static_cast<int64_t>(numbers.size())}, at::kLong, device);
   std::copy(
       numbers.begin(), numbers.end(), on_host.mutable_data_ptr<int64_t>());
-  return on_host.to(device, /*non_blocking=*/device.is_cuda());
+  return send(on_host, device, at::kLong);
 }
 
 }  // namespace gatedpaths::detail

@@ -10,11 +10,9 @@
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <numeric>
 #include <ostream>
-#include <string>
 #include <utility>
 
 namespace gatedpaths {
@@ -110,15 +108,11 @@ void LayerDropBase::keep_first(int64_t count) {
 }
 
 void LayerDropBase::pretty_print(std::ostream& stream) const {
-  std::vector<std::string> open;
-  for (const int64_t index : open_branches()) {
-    open.push_back(branch_names()[static_cast<size_t>(index)]);
-  }
   stream << fmt::format(
       "gatedpaths::LayerDrop(drop_rate={}, min_layers={}, open=[{}])",
       drop_rate_,
       min_open(),
-      fmt::join(open, ", "));
+      open_text());
 }
 
 void LayerDropBase::draw_layers() {

@@ -9,9 +9,9 @@
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <ostream>
+#include <string>
 #include <utility>
 
 namespace gatedpaths {
@@ -135,17 +135,22 @@ void BranchedModule::copy_parts(const std::optional<torch::Device>& device) {
   }
 }
 
-void BranchedModule::print_gates(std::ostream& stream) const {
-  std::vector<std::string> open;
+std::string BranchedModule::open_text() const {
+  std::string text;
   for (const int64_t index : open_branches()) {
-    open.push_back(branch_names()[static_cast<size_t>(index)]);
+    text += text.empty() ? "" : ", ";
+    text += branch_names()[static_cast<size_t>(index)];
   }
+  return text;
+}
+
+void BranchedModule::print_gates(std::ostream& stream) const {
   stream << fmt::format(
       "skip={}, min_open={}, max_open={}, open=[{}]",
       to_string(skip()),
       min_open(),
       max_open(),
-      fmt::join(open, ", "));
+      open_text());
   print_capacity(stream);
 }
 

@@ -5,9 +5,9 @@
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
 #include "../branches/along_dim.hpp"
+#include "../branches/host_memory.hpp"
 #include "next_draw.hpp"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/where.h>
@@ -209,18 +209,14 @@ void GateHeadImpl::check_options() const {
 
 torch::Tensor GateHeadImpl::logistic_noise(const torch::Tensor& logits) {
   auto random = detail::next_draw(draw_state_);
-  // From pageable memory the copy would wait for the GPU.
-  const bool on_gpu = logits.is_cuda();
-  const auto noise = at::empty(
-      logits.sizes(),
-      at::TensorOptions().dtype(at::kDouble).pinned_memory(on_gpu));
+  const auto noise =
+      detail::host_memory(logits.sizes(), at::kDouble, logits.device());
   auto* values = noise.mutable_data_ptr<double>();
   for (int64_t i = 0; i < noise.numel(); ++i) {
     const double u = std::max(random.uniform(), 0x1p-54);  // zero has no log
     values[i] = std::log(u) - std::log1p(-u);
   }
-  return noise.to(
-      logits.device(), logits.scalar_type(), /*non_blocking=*/on_gpu);
+  return detail::send(noise, logits.device(), logits.scalar_type());
 }
 
 }  // namespace gatedpaths

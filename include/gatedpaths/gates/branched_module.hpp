@@ -94,6 +94,9 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
   /// Replaces the branches of a fresh copy by deep copies.
   void copy_parts(const std::optional<torch::Device>& device);
 
+  /// The open branches' names: `conv3x3, conv5x5`.
+  std::string open_text() const;
+
   /// `skip=kZeroFill, min_open=1, max_open=1, open=[conv3x3]`.
   void print_gates(std::ostream& stream) const;
 
