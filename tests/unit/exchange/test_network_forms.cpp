@@ -75,10 +75,12 @@ TEST_CASE(
   };
   const std::string got = ": expected a network, got none";
   CHECK(message([&] { slots_to_dense(none); }) == "slots_to_dense" + got);
+  CHECK(message([&] {
+          slots_from_dense(none, StateDict());
+        }) == "slots_from_dense" + got);
+  CHECK(message([&] { join_slots(none, StateDict()); }) == "join_slots" + got);
   CHECK(
-      message([&] { slots_from_dense(none, {}); }) == "slots_from_dense" + got);
-  CHECK(message([&] { join_slots(none, {}); }) == "join_slots" + got);
-  CHECK(message([&] { split_slots(none, {}); }) == "split_slots" + got);
+      message([&] { split_slots(none, StateDict()); }) == "split_slots" + got);
   auto archive = any_form_archive(any_form_layer());
   CHECK(message([&] { load_checked(none, archive); }) == "load_checked" + got);
 }
