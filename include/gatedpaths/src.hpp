@@ -22,6 +22,8 @@
 /// have to be defined, for every file of the program. A program that includes
 /// this twice, or links the library as well, is refused: by CMake, or by the
 /// linker with `gatedpaths_src_hpp_is_included_twice_or_beside_the_library`.
+/// What goes unnoticed is a shared library, of GatedPaths or with this in it,
+/// that only another library of the program links.
 
 #if !defined(GATEDPATHS_STATIC_DEFINE) || !defined(FMT_HEADER_ONLY)
 #error \
