@@ -2,6 +2,7 @@
 #include <gatedpaths/gates/gated_module.hpp>
 
 #include "../random/draw_open_set.hpp"
+#include "../text/archive_name.hpp"
 #include "../text/text.hpp"
 #include "next_draw.hpp"
 
@@ -38,6 +39,17 @@ void check_branch_names(
             kind,
             names[i],
             i));
+    const std::string_view reason = detail::why_not_loadable(names[i]);
+    TORCH_CHECK_VALUE(
+        reason.empty(),
+        fmt::format(
+            "{}: expected branch names that a checkpoint can hold, got '{}' "
+            "for "
+            "branch {}: {}",
+            kind,
+            names[i],
+            i,
+            reason));
     const auto [place, is_new] = seen.try_emplace(names[i], i);
     TORCH_CHECK_VALUE(
         is_new,

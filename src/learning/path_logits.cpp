@@ -3,6 +3,7 @@
 
 #include "../random/counter_random.hpp"
 #include "../random/gumbel_noise.hpp"
+#include "../text/archive_name.hpp"
 #include "../text/text.hpp"
 
 #include <ATen/core/grad_mode.h>
@@ -66,6 +67,15 @@ void check_gates(const SpaceLayout& layout) {
             gate.min_open,
             gate.max_open,
             branches));
+    const std::string name = parameter_name(gate.name);
+    const std::string_view reason = detail::why_not_loadable(name);
+    TORCH_CHECK_VALUE(
+        reason.empty(),
+        fmt::format(
+            "PathLogits: expected gate names that a checkpoint can hold, got "
+            "'{}': {}",
+            gate.name,
+            reason));
   }
 }
 

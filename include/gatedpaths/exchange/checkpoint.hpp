@@ -23,7 +23,15 @@ using ByteSink = std::function<std::size_t(const void* data, std::size_t size)>;
 /// `write` gets a sink and puts the file's bytes into it. They go to a
 /// temporary file in the same folder, which is flushed to the disk and renamed
 /// to `path`, and the folder is flushed too. The new file keeps the old one's
-/// permissions; a symbolic link is followed. For POSIX systems.
+/// permissions; symbolic links are followed, also to a file that is not there
+/// yet. For POSIX systems.
+///
+/// The sink throws nothing, so that `write` may hand it to
+/// `OutputArchive::save_to`: after a failure it takes the bytes, drops them,
+/// and the error comes when `write` has returned.
+///
+/// The temporary file is called `.gatedpaths-<number>-<process>-<count>`. One
+/// that a killed process has left goes when the same file is saved next.
 ///
 /// Throws: `c10::Error`, with the path and the system's reason, where a step
 /// fails; `c10::ValueError` where `path` names something other than a regular
@@ -54,6 +62,26 @@ GATEDPATHS_EXPORT void save_atomically(
 GATEDPATHS_EXPORT void save_atomically(
     const std::filesystem::path& path,
     torch::serialize::OutputArchive& archive);
+
+/// Writes an archive into a sink of yours, which may throw: the first exception
+/// comes out when the archive is written, and the sink is not called again.
+/// (`OutputArchive::save_to` calls its sink from a destructor while an
+/// exception is on its way, which ends the process.)
+///
+/// Throws: what `sink` throws.
+///
+/// Example:
+/// ```
+/// std::string bytes;
+/// gatedpaths::save_to(
+///     [&](const void* data, std::size_t size) {
+///       bytes.append(static_cast<const char*>(data), size);
+///       return size;
+///     },
+///     archive);
+/// ```
+GATEDPATHS_EXPORT void save_to(
+    const ByteSink& sink, torch::serialize::OutputArchive& archive);
 
 /// Loads a module's parameters and buffers from an archive that
 /// `torch::nn::Module::save` (or `torch::save`) made of a module of the same

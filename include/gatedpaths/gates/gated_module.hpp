@@ -145,9 +145,11 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable,
   /// `gate_kind()` cannot be called during construction.
   ///
   /// Throws: `c10::ValueError` for no branch at all, an empty name, a name with
-  /// a dot (module trees are keyed by dotted names), two branches of one name,
-  /// or bounds for which not `0 <= min_open <= max_open <= names.size()` and
-  /// `max_open >= 1`.
+  /// a dot (module trees are keyed by dotted names), one that LibTorch's
+  /// archives would not give back (a word of TorchScript such as `"if"` or
+  /// `"None"`, or one with a double quote, a backslash or a newline), two
+  /// branches of one name, or bounds for which not `0 <= min_open <= max_open
+  /// <= names.size()` and `max_open >= 1`.
   void init_gates(
       std::string_view kind,
       std::vector<std::string> names,

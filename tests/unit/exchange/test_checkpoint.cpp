@@ -3,35 +3,19 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
-#include "support/files.hpp"
 
-#include <filesystem>
 #include <sstream>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace gatedpaths {
 namespace {
 
-namespace fs = std::filesystem;
 namespace nn = torch::nn;
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 using test::message_of;
-using test::read_file;
-using test::TemporaryFolder;
-
-std::ptrdiff_t count_files(const TemporaryFolder& folder) {
-  return std::distance(fs::directory_iterator(folder.path()), {});
-}
-
-void save_text(const fs::path& file, const std::string& text) {
-  save_atomically(file, [&text](const ByteSink& sink) {
-    CHECK(sink(text.data(), text.size()) == text.size());
-  });
-}
 
 torch::serialize::InputArchive archive_of(const nn::Module& module) {
   torch::serialize::OutputArchive out;
@@ -77,98 +61,6 @@ bool same(const nn::Module& a, const nn::Module& b) {
 }
 
 }  // namespace
-
-TEST_CASE("save_atomically: writes and replaces a file", "[checkpoint]") {
-  const TemporaryFolder folder;
-  const auto file = folder / "file";
-  save_text(file, "one");
-  CHECK(read_file(file) == "one");
-  save_text(file, "another");
-  CHECK(read_file(file) == "another");
-  save_text(file, "");
-  CHECK(read_file(file).empty());
-  CHECK(count_files(folder) == 1);
-}
-
-TEST_CASE(
-    "save_atomically: the old file stays whole until the new one is",
-    "[checkpoint][error]") {
-  const TemporaryFolder folder;
-  const auto file = folder / "file";
-  save_text(file, "old");
-  CHECK_THROWS_AS(
-      save_atomically(
-          file,
-          [&](const ByteSink& sink) {
-            sink("half of the ", 12);
-            // What a crash here would leave: the old file, and one beside it.
-            CHECK(read_file(file) == "old");
-            CHECK(count_files(folder) == 2);
-            throw std::runtime_error("stop");
-          }),
-      std::runtime_error);
-  CHECK(read_file(file) == "old");
-  CHECK(count_files(folder) == 1);
-}
-
-TEST_CASE(
-    "save_atomically: keeps permissions and follows links", "[checkpoint]") {
-  const TemporaryFolder folder;
-  const auto file = folder / "file";
-  save_text(file, "old");
-  const auto mode =
-      fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read;
-  fs::permissions(file, mode);
-  fs::create_symlink("file", folder / "link");
-  save_text(folder / "link", "new");
-  CHECK(fs::is_symlink(folder / "link"));
-  CHECK(read_file(file) == "new");
-  CHECK(fs::status(file).permissions() == mode);
-}
-
-TEST_CASE("save_atomically: a bare file name is one here", "[checkpoint]") {
-  const TemporaryFolder folder;
-  const auto before = fs::current_path();
-  fs::current_path(folder.path());
-  save_text("file", "text");
-  fs::current_path(before);
-  CHECK(read_file(folder / "file") == "text");
-}
-
-TEST_CASE(
-    "save_atomically: names the path and the reason", "[checkpoint][error]") {
-  const TemporaryFolder folder;
-  CHECK_THAT(
-      message_of<c10::Error>([&] { save_text(folder / "none/file", "text"); }),
-      StartsWith("save_atomically: cannot create '") &&
-          ContainsSubstring("none/file.tmp-") &&
-          ContainsSubstring("': No such file or directory"));
-  fs::create_directory(folder / "folder");
-  CHECK(
-      message_of<c10::Error>([&] { save_text(folder / "folder", "text"); }) ==
-      "save_atomically: expected a regular file or a new name, got '" +
-          (folder / "folder").string() + "', which is a folder");
-  CHECK(
-      message_of<c10::Error>([] { save_text("/dev/null", "text"); }) ==
-      "save_atomically: expected a regular file or a new name, got "
-      "'/dev/null', which is a special file");
-}
-
-TEST_CASE("save_atomically: writes an archive", "[checkpoint][serialize]") {
-  const TemporaryFolder folder;
-  auto saved = net();
-  torch::serialize::OutputArchive out;
-  saved->save(out);
-  save_atomically(folder / "net.pt", out);
-
-  torch::serialize::InputArchive in;
-  in.load_from((folder / "net.pt").string());
-  auto loaded = net();
-  CHECK_FALSE(same(*saved, *loaded));
-  load_checked(*loaded, in);
-  CHECK(same(*saved, *loaded));
-  CHECK(count_files(folder) == 1);
-}
 
 TEST_CASE(
     "load_checked: fills the module's own tensors", "[checkpoint][serialize]") {
