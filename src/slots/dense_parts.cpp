@@ -6,6 +6,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/maximum.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 #include <c10/util/accumulate.h>
@@ -23,10 +24,12 @@ namespace {
 at::Tensor furthest(std::vector<at::Tensor> counters) {
   std::erase_if(
       counters, [](const at::Tensor& counter) { return !counter.defined(); });
-  return *std::max_element(
-      counters.begin(), counters.end(), [](const auto& a, const auto& b) {
-        return a.template item<int64_t>() < b.template item<int64_t>();
-      });
+  // Not by items, which would wait for a GPU.
+  at::Tensor most = counters.front();
+  for (const at::Tensor& counter : counters) {
+    most = at::maximum(most, counter);
+  }
+  return most;
 }
 
 std::string dotted(const std::string& prefix, const std::string& name) {
