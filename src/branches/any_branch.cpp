@@ -21,10 +21,10 @@ AnyBranch AnyBranch::rebind(std::shared_ptr<torch::nn::Module> module) const {
   branch.impl_ = cast_(branch.module_.get());
   TORCH_CHECK_TYPE(
       branch.impl_ != nullptr,
-      "AnyBranch::rebind: expected a ",
-      module_->name(),
+      "AnyBranch::rebind: expected ",
+      detail::type_text(module_.get()),
       ", got ",
-      branch.module_ ? "a " + branch.module_->name() : "none");
+      detail::type_text(branch.module_.get()));
   return branch;
 }
 

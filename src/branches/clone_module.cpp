@@ -2,9 +2,40 @@
 #include <gatedpaths/branches/detail/clone_module.hpp>
 
 #include <c10/util/Exception.h>
+#include <c10/util/Type.h>
+
+#include <string>
+#include <typeinfo>
 
 namespace gatedpaths::detail {
 namespace {
+
+// A class without a clone() of its own is copied as the one that it derives
+// from, and in a Sequential as nothing.
+void check_copy(const torch::nn::Module& from, const torch::nn::Module* to) {
+  if (to != nullptr) {
+    const auto children = from.children();
+    const auto copies = to->children();
+    TORCH_CHECK(
+        children.size() == copies.size(),
+        "clone: expected the clone of ",
+        from.name(),
+        " to have ",
+        children.size(),
+        " children, got ",
+        copies.size());
+    for (size_t i = 0; i < children.size(); ++i) {
+      check_copy(*children[i], copies[i].get());
+    }
+  }
+  TORCH_CHECK_TYPE(
+      to != nullptr && typeid(*to) == typeid(from),
+      "clone: expected ",
+      type_text(&from),
+      ", got ",
+      type_text(to),
+      "; give the class a clone() of its own");
+}
 
 void restore(const torch::nn::Module& from, torch::nn::Module& to) {
   // train() recurses, so parents come first and children set themselves right.
@@ -21,14 +52,6 @@ void restore(const torch::nn::Module& from, torch::nn::Module& to) {
   }
   const auto children = from.children();
   const auto child_copies = to.children();
-  TORCH_CHECK(
-      children.size() == child_copies.size(),
-      "clone: expected the clone of ",
-      from.name(),
-      " to have ",
-      children.size(),
-      " children, got ",
-      child_copies.size());
   for (size_t i = 0; i < children.size(); ++i) {
     restore(*children[i], *child_copies[i]);
   }
@@ -36,10 +59,16 @@ void restore(const torch::nn::Module& from, torch::nn::Module& to) {
 
 }  // namespace
 
+std::string type_text(const torch::nn::Module* module) {
+  return module == nullptr ? "none"
+                           : "a " + c10::demangle(typeid(*module).name());
+}
+
 std::shared_ptr<torch::nn::Module> clone_module(
     const torch::nn::Module& module,
     const std::optional<torch::Device>& device) {
   auto copy = module.clone(device);
+  check_copy(module, copy.get());
   restore(module, *copy);
   return copy;
 }

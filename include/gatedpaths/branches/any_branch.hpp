@@ -88,6 +88,9 @@ class GATEDPATHS_EXPORT AnyBranch {
 
   /// A branch with a deep copy of the module, which keeps train and eval modes
   /// and `requires_grad`.
+  ///
+  /// Throws: `c10::TypeError` where a module in it is copied as another type,
+  /// since its class inherits the clone() of another class.
   AnyBranch clone(
       const std::optional<torch::Device>& device = std::nullopt) const;
 

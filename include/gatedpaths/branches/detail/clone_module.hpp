@@ -7,12 +7,21 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 namespace gatedpaths::detail {
+
+/// A module's type for messages, such as "a torch::nn::LinearImpl"; "none" for
+/// a null pointer. Not its name(), which a copy may have from its source.
+GATEDPATHS_EXPORT std::string type_text(const torch::nn::Module* module);
 
 /// A deep copy of `module` by its own `clone()`, with what LibTorch's clones
 /// forget put right: the train or eval mode of every part, and `requires_grad`
 /// of every parameter.
+///
+/// Throws: `c10::TypeError` where a part's copy is of another type, as that of
+/// a class without a clone() of its own is; `c10::Error` where one has another
+/// number of children.
 GATEDPATHS_EXPORT std::shared_ptr<torch::nn::Module> clone_module(
     const torch::nn::Module& module,
     const std::optional<torch::Device>& device);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/clone_module.hpp>
+
+#include <c10/util/Exception.h>
 #include <torch/nn/module.h>
 
 #include <memory>
@@ -19,8 +22,15 @@ class CopiedByClone : public Base {
   void clone_(
       torch::nn::Module& other,
       const std::optional<torch::Device>& device) override {
-    static_cast<Derived&>(*this) =
-        dynamic_cast<const Derived&>(*other.clone(device));
+    const auto copy = other.clone(device);
+    const auto* own = dynamic_cast<const Derived*>(copy.get());
+    TORCH_CHECK_TYPE(
+        own != nullptr,
+        "clone: expected ",
+        type_text(this),
+        ", as reset() registers, got ",
+        type_text(copy.get()));
+    static_cast<Derived&>(*this) = *own;
   }
 };
 
@@ -34,6 +44,9 @@ class DeepCopied : public CopiedByClone<Derived, Base> {
   /// A deep copy that shares nothing: names, what is open and what was drawn,
   /// train and eval modes and `requires_grad` are kept. On `device`, where one
   /// is given.
+  ///
+  /// Throws: `c10::TypeError` where a module below has no clone() of its own
+  /// but inherits one, and so is copied as another type.
   std::shared_ptr<torch::nn::Module> clone(
       const std::optional<torch::Device>& device =
           std::nullopt) const override {
