@@ -3,6 +3,7 @@
 
 #include <c10/util/Exception.h>
 #include <c10/util/Type.h>
+#include <torch/nn/modules/container/sequential.h>
 
 #include <string>
 #include <typeinfo>
@@ -37,6 +38,22 @@ void check_copy(const torch::nn::Module& from, const torch::nn::Module* to) {
       "; give the class a clone() of its own");
 }
 
+// LibTorch's clone of a Sequential calls its children "0", "1", ...
+void restore_names(const torch::nn::Module& from, torch::nn::Module& to) {
+  const auto names = from.named_children().keys();
+  const auto children = to.named_children();
+  if (names == children.keys() ||
+      dynamic_cast<torch::nn::SequentialImpl*>(&to) == nullptr) {
+    return;
+  }
+  for (const std::string& name : children.keys()) {
+    to.unregister_module(name);
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    to.register_module(names[i], children[i].value());
+  }
+}
+
 void restore(const torch::nn::Module& from, torch::nn::Module& to) {
   // train() recurses, so parents come first and children set themselves right.
   if (to.is_training() != from.is_training()) {
@@ -50,6 +67,7 @@ void restore(const torch::nn::Module& from, torch::nn::Module& to) {
       copy->set_requires_grad(parameter.value().requires_grad());
     }
   }
+  restore_names(from, to);
   const auto children = from.children();
   const auto child_copies = to.children();
   for (size_t i = 0; i < children.size(); ++i) {

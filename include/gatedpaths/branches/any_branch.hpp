@@ -86,8 +86,8 @@ class GATEDPATHS_EXPORT AnyBranch {
     return typed;
   }
 
-  /// A branch with a deep copy of the module, which keeps train and eval modes
-  /// and `requires_grad`.
+  /// A branch with a deep copy of the module, which keeps train and eval modes,
+  /// `requires_grad`, and the names in a `torch::nn::Sequential`.
   ///
   /// Throws: `c10::TypeError` where a module in it is copied as another type,
   /// since its class inherits the clone() of another class.

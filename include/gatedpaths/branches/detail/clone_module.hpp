@@ -16,8 +16,8 @@ namespace gatedpaths::detail {
 GATEDPATHS_EXPORT std::string type_text(const torch::nn::Module* module);
 
 /// A deep copy of `module` by its own `clone()`, with what LibTorch's clones
-/// forget put right: the train or eval mode of every part, and `requires_grad`
-/// of every parameter.
+/// forget put right: the train or eval mode of every part, `requires_grad` of
+/// every parameter, and the names of a `torch::nn::Sequential`'s children.
 ///
 /// Throws: `c10::TypeError` where a part's copy is of another type, as that of
 /// a class without a clone() of its own is; `c10::Error` where one has another
