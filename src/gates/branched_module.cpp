@@ -4,6 +4,7 @@
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
 #include "../branches/branch_list.hpp"
+#include "../branches/detach_alone.hpp"
 #include "closed_options.hpp"
 
 #include <c10/util/Exception.h>
@@ -101,7 +102,7 @@ detail::BranchOutputs BranchedModule::run_branches(
     auto value =
         branches_->run_closed(index, input, *outputs.entry, track_statistics_);
     if (closed_value_ == ClosedValue::kDetached) {
-      hold(index, std::move(value));
+      hold(index, detail::detach_alone(std::move(value)));
     }
   }
   return outputs;

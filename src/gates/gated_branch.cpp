@@ -4,8 +4,10 @@
 #include <gatedpaths/branches/detail/branch_checks.hpp>
 #include <gatedpaths/branches/detail/clone_module.hpp>
 
+#include "../branches/detach_alone.hpp"
 #include "closed_options.hpp"
 
+#include <ATen/ops/zeros_like.h>
 #include <c10/util/Exception.h>
 
 #include <ostream>
@@ -100,6 +102,17 @@ void GatedBranchBase::check_input(const torch::Tensor& input) const {
 
 void GatedBranchBase::check_input_kept(int64_t before, int64_t after) const {
   detail::check_input_kept(label(), before, after);
+}
+
+void GatedBranchBase::close(detail::FlatOutput& output) const {
+  const bool detach = options.closed_value() == ClosedValue::kDetached;
+  for (auto& tensor : output.tensors) {
+    if (!tensor.defined()) {
+      continue;  // as attention weights that are not asked for
+    }
+    tensor = detach ? detail::detach_alone(std::move(tensor))
+                    : at::zeros_like(tensor);
+  }
 }
 
 void GatedBranchBase::remember(

@@ -4,6 +4,7 @@
 #include <gatedpaths/gates/choice_block.hpp>
 
 #include "../branches/branch_list.hpp"
+#include "../branches/detach_alone.hpp"
 #include "straight_through.hpp"
 
 #include <c10/util/Exception.h>
@@ -36,8 +37,8 @@ torch::Tensor ChoiceBlockBase::forward_weighted(const torch::Tensor& input) {
   const bool wants_gradient = weighting->wants_gradient();
   if (wants_gradient && weighting->other >= 0) {
     // First, since the active branch may change its input in place.
-    other = branches()->run_closed(
-        weighting->other, input, *entry, /*track_statistics=*/false);
+    other = detail::detach_alone(branches()->run_closed(
+        weighting->other, input, *entry, /*track_statistics=*/false));
   }
   const auto output = branches()->run_open(active, input, *entry);
   return wants_gradient

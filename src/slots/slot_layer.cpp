@@ -125,8 +125,10 @@ at::Tensor bias_alone(
   }
   return along_dim(bias, dim, static_cast<int64_t>(sizes.size()))
       .expand(sizes)
-      .to(options.dtype())
-      .contiguous();
+      .to(options.dtype(),
+          /*non_blocking=*/false,
+          /*copy=*/true,
+          at::MemoryFormat::Contiguous);
 }
 
 at::Tensor sum_partial(

@@ -12,7 +12,6 @@
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 #include <gatedpaths/gates/gated_branch_base.hpp>
 
-#include <ATen/ops/zeros_like.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
@@ -183,13 +182,7 @@ class GatedBranchImpl
         run_child(entry, batch, signature, args...));
     this->check_input_kept(
         signature.versions(), detail::InputSignature::of(args...).versions());
-    const bool detach = this->options.closed_value() == ClosedValue::kDetached;
-    for (auto& tensor : flat.tensors) {
-      if (!tensor.defined()) {
-        continue;  // as attention weights that are not asked for
-      }
-      tensor = detach ? tensor.detach() : at::zeros_like(tensor);
-    }
+    this->close(flat);
     return detail::build_output<Result>(flat);
   }
 

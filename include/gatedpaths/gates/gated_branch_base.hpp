@@ -89,6 +89,9 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   /// Throws where the closed child changed its input in place.
   void check_input_kept(int64_t before, int64_t after) const;
 
+  /// Makes what the closed child returned into what stands for it.
+  void close(detail::FlatOutput& output) const;
+
   /// Remembers the child's output.
   void remember(
       const detail::FlatOutput& output,

@@ -29,6 +29,12 @@ namespace gatedpaths {
 /// module itself (`draw_each_forward`) holds for one training forward. In eval
 /// mode nothing is drawn and the setting that was last applied holds.
 ///
+/// What the gates and the layers on slots make has memory of its own, so that
+/// an in-place op on it changes nothing else: zeros, sums, concatenations, a
+/// bias alone, a closed branch's detached output. What they pass on is the very
+/// tensor that came: the output of a single open branch (also as the one slot
+/// of `Slots::dense`), and the input where nothing runs.
+///
 /// Not thread-safe: set gates and run forwards from one thread at a time.
 ///
 /// Example:

@@ -26,7 +26,8 @@ enum class Skip {
 enum class ClosedValue {
   /// Zeros, made as zeros: an inf or NaN in the branch does not reach them.
   kZeros,
-  /// The output of the branch without a graph. Only with `Skip::kNoGrad`.
+  /// The output of the branch without a graph, in memory of its own. Only with
+  /// `Skip::kNoGrad`.
   kDetached,
 };
 

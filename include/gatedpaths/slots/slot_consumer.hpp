@@ -24,7 +24,8 @@ struct SlotSplit {
 };
 
 /// The interface of every layer that takes `Slots`: it has parameters for each
-/// slot, and touches only those of the slots that hold a value.
+/// slot, and touches only those of the slots that hold a value. What it returns
+/// has memory of its own, see `GatedModule`.
 ///
 /// `OpenOptimizer` asks it which slots were used; `slots_from_dense` and
 /// `slots_to_dense` ask it how a dense checkpoint is cut.

@@ -154,6 +154,35 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "TwoPathEstimator: the second branch's output outlives an active branch "
+    "that works in place",
+    "[two_path_estimator][backward]") {
+  const auto gradients = [](bool in_place) {
+    torch::manual_seed(9);
+    ChoiceBlock block(
+        {{"identity", torch::nn::Identity()},
+         {"relu", torch::nn::ReLU(torch::nn::ReLUOptions(in_place))}});
+    const PathSpace space(block);
+    PathLogits logits(space);
+    TwoPathEstimator estimator(logits, space, 5);
+    std::vector<torch::Tensor> all;
+    for (int step = 0; step < 16; ++step) {
+      estimator.apply();
+      const auto x = torch::randn({2, 3});
+      const auto scale = torch::randn({2, 3});
+      if (block->weighting()->active == 1) {  // no closed branch works in place
+        logits->zero_grad();
+        (block->forward(x) * scale).sum().backward();
+        all.push_back(logits->logits(0).grad().clone());
+      }
+      estimator.finish_step();
+    }
+    return torch::cat(all);
+  };
+  CHECK(bit_equal(gradients(true), gradients(false)));
+}
+
+TEST_CASE(
     "TwoPathEstimator: a gate of one branch has nothing to learn",
     "[two_path_estimator][forward]") {
   ChoiceBlock block(
