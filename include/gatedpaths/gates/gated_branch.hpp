@@ -5,7 +5,7 @@
 #include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/detail/forward_signature.hpp>
 #include <gatedpaths/branches/detail/input_signature.hpp>
-#include <gatedpaths/branches/detail/map_batch.hpp>
+#include <gatedpaths/branches/detail/map_tensors.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
 #include <gatedpaths/branches/detail/output_memory.hpp>
 #include <gatedpaths/branches/detail/output_structure.hpp>
@@ -97,13 +97,13 @@ class GatedBranchImpl
       this->learn_sizes(*entry, samples, probe);
     }
     const auto take = [&](const torch::Tensor& value) {
-      return detail::take_rows(value, gates->rows, gates->disjoint).front();
+      return has_rows(value, batch)
+                 ? detail::take_rows(value, gates->rows, gates->disjoint)
+                       .front()
+                 : value;
     };
     auto flat = detail::flatten_output<Result>(run_child(
-        entry.get(),
-        samples,
-        signature,
-        detail::map_batch(args, batch, take)...));
+        entry.get(), samples, signature, detail::map_tensors(args, take)...));
     return detail::build_output<Result>(
         this->put_back(std::move(flat), *entry, *gates));
   }
@@ -132,15 +132,22 @@ class GatedBranchImpl
         this->zeros(entry.get(), batch, make_probe(batch, args...)));
   }
 
-  // Runs the child on zeros in place of the samples. Refers to its arguments.
+  static bool has_rows(const torch::Tensor& value, int64_t batch) {
+    return value.dim() > 0 && value.size(0) == batch;
+  }
+
+  // Runs the child on zeros in place of the samples, and on copies of all else,
+  // since it may work in place. Refers to its arguments.
   template <class... A>
   auto make_probe(int64_t batch, const A&... args) {
     return [this, batch, &args...](int64_t samples) {
-      const auto resize = [samples](const torch::Tensor& value) {
-        return detail::InputKind::of(value).zeros(samples);
+      const auto replace = [&](const torch::Tensor& value) {
+        return samples >= 0 && has_rows(value, batch)
+                   ? detail::InputKind::of(value).zeros(samples)
+                   : value.clone();
       };
-      return detail::flatten_output<Result>(child_->forward(
-          samples < 0 ? args : detail::map_batch(args, batch, resize)...));
+      return detail::flatten_output<Result>(
+          child_->forward(detail::map_tensors(args, replace)...));
     };
   }
 
