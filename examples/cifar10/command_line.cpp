@@ -1,73 +1,28 @@
 // SPDX-License-Identifier: MIT
 #include "command_line.hpp"
 
+#include "flag_checks.hpp"
+#include "printable.hpp"
+
 #include <CLI/CLI.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <functional>
+#include <limits>
 #include <memory>
 #include <ostream>
-#include <regex>
-#include <system_error>
 #include <utility>
 
 namespace cifar10 {
 namespace {
 
-using Check = std::function<std::string(const std::string&)>;
+constexpr std::uint64_t kMostThreads = 1024;
+constexpr std::uint64_t kMost = 1000000;  // products of them fit in 64 bits
+constexpr auto kMostSeed = std::numeric_limits<std::uint64_t>::max();
 
-template <typename Number>
-std::optional<Number> read_number(const std::string& text) {
-  Number number{};
-  const auto* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && stop == end ? std::optional(number)
-                                             : std::nullopt;
-}
-
-Check whole_number(std::int64_t least) {
-  return [least](const std::string& text) -> std::string {
-    const auto number = read_number<std::int64_t>(text);
-    return number && *number >= least
-               ? ""
-               : fmt::format(
-                     "expected a whole number of at least {}, got '{}'",
-                     least,
-                     text);
-  };
-}
-
-/// `wanted` says in words what `good` accepts.
-Check number(std::string wanted, std::function<bool(double)> good) {
-  return [wanted = std::move(wanted),
-          good = std::move(good)](const std::string& text) -> std::string {
-    const auto value = read_number<double>(text);
-    return value && std::isfinite(*value) && good(*value)
-               ? ""
-               : fmt::format("expected a number {}, got '{}'", wanted, text);
-  };
-}
-
-std::string check_device(const std::string& text) {
-  static const std::regex pattern("cpu|cuda(:[0-9]{1,2})?");
-  return std::regex_match(text, pattern)
-             ? ""
-             : fmt::format(
-                   "expected cpu, cuda or cuda:<index>, got '{}'", text);
-}
-
-Check either(std::string a, std::string b) {
-  return [a = std::move(a),
-          b = std::move(b)](const std::string& text) -> std::string {
-    return text == a || text == b
-               ? ""
-               : fmt::format("expected {} or {}, got '{}'", a, b, text);
-  };
-}
+/// For `CLI::Option::transform`: a check may write the text anew.
+CLI::Validator checked(Check check) { return {std::move(check), ""}; }
 
 /// Puts the default in brackets behind the description, and leaves out which
 /// flags need or exclude which: the descriptions say it.
@@ -91,7 +46,8 @@ void add_data_flags(CLI::App& app, DataRequest& data) {
       data.folder,
       "Folder with the CIFAR-10 binary files, or with\n"
       "their folder cifar-10-batches-bin");
-  folder->type_name("DIR")->group("Data");
+  folder->type_name("DIR")->group("Data")->transform(
+      checked(not_empty("the name of a folder")));
   auto* download = app.add_flag(
       "--download",
       data.download,
@@ -102,11 +58,13 @@ void add_data_flags(CLI::App& app, DataRequest& data) {
   app.add_option("--download-url", data.archive.url, "Where to get it from")
       ->type_name("URL")
       ->group("Data")
+      ->transform(checked(not_empty("a URL")))
       ->needs(download)
       ->capture_default_str();
   app.add_option("--download-md5", data.archive.md5, "Its checksum")
       ->type_name("MD5")
       ->group("Data")
+      ->transform(checked(not_empty("a checksum")))
       ->needs(download)
       ->capture_default_str();
   app.add_option(
@@ -115,7 +73,7 @@ void add_data_flags(CLI::App& app, DataRequest& data) {
          "Use only the first N images of each set; 0: all")
       ->type_name("N")
       ->group("Data")
-      ->check(whole_number(0))
+      ->transform(checked(whole_number(0)))
       ->capture_default_str();
 }
 
@@ -124,13 +82,13 @@ void add_net_flags(CLI::App& app, Options& options) {
          "--paths", options.paths, "Parallel paths; one is open in each step")
       ->type_name("N")
       ->group("Net")
-      ->check(whole_number(1))
+      ->transform(checked(whole_number(1, kMost)))
       ->capture_default_str();
   app.add_option(
          "--width", options.width, "Channels of each path: 3 -> 6 W -> 16 W")
       ->type_name("W")
       ->group("Net")
-      ->check(whole_number(1))
+      ->transform(checked(whole_number(1, kMost)))
       ->capture_default_str();
   app.add_option_function<std::string>(
          "--skip",
@@ -142,7 +100,7 @@ void add_net_flags(CLI::App& app, Options& options) {
          "it; no-grad runs it without a graph")
       ->type_name("zero-fill|no-grad")
       ->group("Net")
-      ->check(either("zero-fill", "no-grad"))
+      ->transform(checked(either("zero-fill", "no-grad")))
       ->default_str("zero-fill");
   app.add_option_function<std::string>(
          "--form",
@@ -155,7 +113,7 @@ void add_net_flags(CLI::App& app, Options& options) {
          "decay go on moving. A checkpoint fits both")
       ->type_name("slots|dense")
       ->group("Net")
-      ->check(either("slots", "dense"))
+      ->transform(checked(either("slots", "dense")))
       ->default_str("slots");
 }
 
@@ -169,18 +127,18 @@ void add_training_flags(CLI::App& app, Options& options) {
     app.add_option(name, value, description)
         ->type_name(type)
         ->group("Training")
-        ->check(check)
+        ->transform(checked(check))
         ->capture_default_str();
   };
   add("--epochs",
       options.epochs,
       "N",
-      whole_number(1),
+      whole_number(1, kMost),
       "Passes over the training set");
   add("--batch-size",
       options.batch_size,
       "N",
-      whole_number(1),
+      whole_number(1, kMost),
       "Images in a step");
   add("--lr",
       options.lr,
@@ -201,13 +159,13 @@ void add_training_flags(CLI::App& app, Options& options) {
   add("--seed",
       options.seed,
       "N",
-      whole_number(0),
+      whole_number(0, kMostSeed),
       "Seed of the first weights, of the order of the\n"
       "images, and of the path of each step");
   add("--test-every",
       options.test_every,
       "N",
-      whole_number(1),
+      whole_number(1, kMost),
       "Epochs from one test of all paths to the next;\n"
       "the last epoch is always tested");
 }
@@ -216,22 +174,24 @@ void add_run_flags(CLI::App& app, Options& options) {
   app.add_option(
          "--threads",
          options.threads,
-         "Threads of LibTorch; with 1, runs repeat bit for bit")
+         "Threads of LibTorch, at most 1024; with 1, runs\n"
+         "repeat bit for bit")
       ->type_name("N")
       ->group("Run")
-      ->check(whole_number(1))
+      ->transform(checked(whole_number(1, kMostThreads)))
       ->capture_default_str();
   app.add_option("--device", options.device, "cpu, cuda or cuda:<index>")
       ->type_name("DEVICE")
       ->group("Run")
-      ->check(check_device)
+      ->transform(checked(check_device))
       ->capture_default_str();
   auto* checkpoint = app.add_option(
       "--checkpoint",
       options.checkpoint,
       "Save the run here after every epoch and on\n"
       "Ctrl-C");
-  checkpoint->type_name("FILE")->group("Run");
+  checkpoint->type_name("FILE")->group("Run")->transform(
+      checked(not_empty("the name of a file")));
   app.add_flag(
          "--resume",
          options.resume,
@@ -245,7 +205,20 @@ void add_run_flags(CLI::App& app, Options& options) {
          "Write one JSON object a line: start, epoch, test\n"
          "and end. With --resume, go on in this file")
       ->type_name("FILE")
-      ->group("Run");
+      ->group("Run")
+      ->transform(checked(not_empty("the name of a file")));
+}
+
+void check_files(const Options& options) {
+  if (!options.checkpoint.empty() && !options.metrics.empty() &&
+      is_same_file(options.checkpoint, options.metrics)) {
+    throw CLI::ValidationError(
+        "--metrics",
+        fmt::format(
+            "expected another file than --checkpoint '{}', got '{}'",
+            options.checkpoint.string(),
+            options.metrics.string()));
+  }
 }
 
 }  // namespace
@@ -273,11 +246,12 @@ std::optional<int> parse_command_line(
   std::reverse(reversed.begin(), reversed.end());
   try {
     app.parse(reversed);
+    check_files(options);
   } catch (const CLI::CallForHelp&) {
     out << app.help();
     return 0;
   } catch (const CLI::ParseError& error) {
-    err << "cifar10: " << error.what()
+    err << "cifar10: " << printable(error.what())
         << "\nRun with --help for more information.\n";
     return 2;
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "dataset.hpp"
 
+#include "printable.hpp"
+
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
@@ -94,9 +96,15 @@ ClassNames read_class_names(const fs::path& file) {
   std::ifstream stream(file);
   ClassNames read;
   for (auto& name : read) {
-    if (!std::getline(stream, name) || name.empty()) {
+    std::string line;
+    std::getline(stream, line);
+    if (line.ends_with('\r')) {  // lines of Windows
+      line.pop_back();
+    }
+    if (line.empty()) {
       return names;  // the names only label a table
     }
+    name = printable(line);
   }
   return read;
 }

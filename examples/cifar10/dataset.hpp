@@ -36,7 +36,7 @@ struct Images {
 struct Dataset {
   Images train;
   Images test;
-  ClassNames class_names;
+  ClassNames class_names;   // safe to show on a terminal
   std::string description;  // a few words: what it is and where it is from
   bool is_stand_in = false;
 };

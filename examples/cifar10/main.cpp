@@ -5,12 +5,16 @@
 //
 // It trains, prints a table of the test accuracy of every path, and can be
 // stopped with Ctrl-C and resumed at any moment.
+#include "output.hpp"
+#include "printable.hpp"
 #include "session.hpp"
 
 #include <c10/util/Exception.h>
 
+#include <cstdio>
 #include <exception>
 #include <iostream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -30,25 +34,34 @@ std::string quoted(const std::string& word) {
   return result + "'";
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
+/// Runs the program, and gives its exit status but for a loss of its output.
+int run(const std::string& program, const std::vector<std::string>& arguments) {
   cifar10::Options options;
-  if (const auto status = cifar10::parse_command_line(
-          arguments, options, std::cout, std::cerr)) {
+  std::ostringstream help;
+  if (const auto status =
+          cifar10::parse_command_line(arguments, options, help, std::cerr)) {
+    cifar10::write_out(stdout, help.str());
     return *status;
   }
-  std::string command = quoted(argv[0]);
+  std::string command = quoted(program);
   for (const auto& argument : arguments) {
     command += ' ' + quoted(argument);
   }
+  std::string problem;
   try {
     return cifar10::run_session(options, command);
   } catch (const c10::Error& error) {
-    std::cerr << "cifar10: " << error.what_without_backtrace() << '\n';
+    problem = error.what_without_backtrace();
   } catch (const std::exception& error) {
-    std::cerr << "cifar10: " << error.what() << '\n';
+    problem = error.what();
   }
+  std::cerr << "cifar10: " << cifar10::printable(problem) << '\n';
   return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int status = run(argv[0], {argv + 1, argv + argc});
+  return status == 0 && std::ferror(stdout) != 0 ? 1 : status;
 }

@@ -71,7 +71,9 @@ void Metrics::write(const Json& event) {
     return;
   }
   errno = 0;
-  stream_ << event.dump() << std::endl;
+  // The name of a folder need not be UTF-8, which JSON is.
+  stream_ << event.dump(-1, ' ', false, Json::error_handler_t::replace)
+          << std::endl;
   TORCH_CHECK(
       stream_,
       "metrics: cannot write to '",

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "progress.hpp"
 
+#include "output.hpp"
+#include "printable.hpp"
+
 #include <fmt/format.h>
 
 #include <sys/ioctl.h>
@@ -8,12 +11,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <string_view>
 
 namespace cifar10 {
 namespace {
 
 constexpr double kBarSeconds = 0.1;
 constexpr double kLineSeconds = 30;  // a sign of life in a log
+constexpr auto kEraseLine = "\r\x1b[K";
+
+bool takes_escape_codes(std::FILE* out) {
+  const char* kind = std::getenv("TERM");
+  return ::isatty(::fileno(out)) != 0 && kind != nullptr &&
+         std::string_view(kind) != "" && std::string_view(kind) != "dumb";
+}
 
 int terminal_width(std::FILE* out) {
   winsize size{};
@@ -76,9 +88,15 @@ std::string bar_text(const ProgressState& state, double rate, int width) {
 
 Progress::Progress(std::FILE* out)
     : out_(out),
-      terminal_(::isatty(::fileno(out)) != 0),
+      terminal_(takes_escape_codes(out)),
       since_(Clock::now()),
       last_line_(Clock::now()) {}
+
+Progress::~Progress() {
+  if (bar_shown_) {
+    write_out(out_, kEraseLine);
+  }
+}
 
 void Progress::step(const std::function<ProgressState()>& state) {
   ++steps_since_;
@@ -92,9 +110,10 @@ void Progress::step(const std::function<ProgressState()>& state) {
   since_ = now;
   steps_since_ = 0;
   if (terminal_) {
-    fmt::print(
-        out_, "\r{}\x1b[K", bar_text(state(), rate_, terminal_width(out_)));
-    std::fflush(out_);
+    write_out(
+        out_,
+        fmt::format(
+            "\r{}\x1b[K", bar_text(state(), rate_, terminal_width(out_))));
     bar_shown_ = true;
   } else if (seconds(now - last_line_) >= kLineSeconds) {
     const auto present = state();
@@ -108,8 +127,7 @@ void Progress::pause() {
 }
 
 void Progress::line(const std::string& text) {
-  fmt::print(out_, "{}{}\n", bar_shown_ ? "\r\x1b[K" : "", text);
-  std::fflush(out_);
+  write_out(out_, (bar_shown_ ? kEraseLine : "") + printable(text) + '\n');
   bar_shown_ = false;
   last_line_ = Clock::now();
 }

@@ -28,17 +28,21 @@ std::string bar_text(const ProgressState& state, double rate, int width);
 
 class Progress {
  public:
-  /// `out` is a terminal or not.
+  /// `out` is a terminal or not. One that takes no escape codes (TERM is "dumb"
+  /// or not set) gets plain lines.
   explicit Progress(std::FILE* out);
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  /// Takes the bar away: the message of an error may follow.
+  ~Progress();
 
-  /// Call after every step. `state` is only asked for when something is shown,
-  /// since to read the loss may mean to wait for the device.
+  /// Call after every step. `state` is only asked for when something is shown.
   void step(const std::function<ProgressState()>& state);
 
   /// Call when the steps stop for a while: that time is no step's.
   void pause();
 
-  /// Prints a line for good.
+  /// Prints a line for good, as `printable` text.
   void line(const std::string& text);
 
  private:

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "run_state.hpp"
 
+#include "checksum.hpp"
+#include "momentum.hpp"
+
 #include <gatedpaths/exchange/checkpoint.hpp>
 #include <gatedpaths/exchange/dense_state.hpp>
 
@@ -13,7 +16,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -26,7 +28,6 @@ namespace {
 namespace fs = std::filesystem;
 
 using gatedpaths::StateDict;
-using torch::optim::SGDParamState;
 using torch::serialize::InputArchive;
 using torch::serialize::OutputArchive;
 
@@ -53,13 +54,11 @@ Json to_json(const Position& position) {
 }
 
 Position to_position(const Json& json) {
-  // A loss that ran off to NaN is null in JSON.
-  const auto& loss_sum = json.at("loss_sum");
   return {
       .epoch = json.at("epoch"),
       .batch = json.at("batch"),
       .step = json.at("step"),
-      .loss_sum = loss_sum.is_number() ? loss_sum.get<double>() : NAN,
+      .loss_sum = json.at("loss_sum"),
       .seconds = json.at("seconds")};
 }
 
@@ -87,6 +86,24 @@ InputArchive open_archive(const fs::path& file) {
         ")");
   }
   return archive;
+}
+
+void check_content(const fs::path& file, InputArchive& archive) {
+  const auto saved = read_text(archive, "checksum");
+  TORCH_CHECK_VALUE(
+      !saved.empty(),
+      in_quotes(file),
+      ": expected a checksum of its content, got none (a development version "
+      "of this program wrote it)");
+  const auto found = checksum(content_of(archive));
+  TORCH_CHECK_VALUE(
+      found == saved,
+      in_quotes(file),
+      ": expected content with the checksum ",
+      saved,
+      ", got ",
+      found,
+      " (the file has changed since it was saved)");
 }
 
 void check_settings(
@@ -152,72 +169,6 @@ StateDict read_weights(const torch::nn::Module& net, InputArchive& archive) {
   return module->named_parameters();
 }
 
-std::string describe(const torch::Tensor& tensor) {
-  return tensor.defined() ? fmt::format(
-                                "[{}] {}",
-                                fmt::join(tensor.sizes(), ", "),
-                                c10::toString(tensor.scalar_type()))
-                          : "no tensor";
-}
-
-/// The momentum of each parameter that has one, by its name in the net.
-StateDict momentum_of(
-    const torch::nn::Module& net, torch::optim::SGD& optimizer) {
-  StateDict momentum;
-  for (const auto& item : net.named_parameters()) {
-    const auto state =
-        optimizer.state().find(item.value().unsafeGetTensorImpl());
-    if (state != optimizer.state().end()) {  // it was stepped
-      momentum.insert(
-          item.key(),
-          static_cast<const SGDParamState&>(*state->second).momentum_buffer());
-    }
-  }
-  return momentum;
-}
-
-/// The same from the file, checked.
-StateDict read_momentum(const torch::nn::Module& net, InputArchive& archive) {
-  const auto parameters = gatedpaths::slots_to_dense(net);
-  StateDict momentum;
-  for (const auto& name : archive.keys()) {
-    const auto* parameter = parameters.find(name);
-    TORCH_CHECK_VALUE(
-        parameter != nullptr,
-        "momentum: expected that of a parameter of the net, got that of '",
-        name,
-        "'");
-    torch::Tensor value;
-    archive.try_read(name, value);
-    TORCH_CHECK_VALUE(
-        value.defined() && value.sizes() == parameter->sizes() &&
-            value.scalar_type() == parameter->scalar_type(),
-        "momentum of '",
-        name,
-        "': expected ",
-        describe(*parameter),
-        ", got ",
-        describe(value));
-    momentum.insert(name, value);
-  }
-  return gatedpaths::split_slots(net, momentum);
-}
-
-void set_momentum(
-    const torch::nn::Module& net,
-    torch::optim::SGD& optimizer,
-    const StateDict& momentum) {
-  const torch::NoGradGuard no_grad;
-  const auto parameters = net.named_parameters();
-  optimizer.state().clear();
-  for (const auto& item : momentum) {
-    const auto& parameter = parameters[item.key()];
-    auto state = std::make_unique<SGDParamState>();
-    state->momentum_buffer(torch::empty_like(parameter).copy_(item.value()));
-    optimizer.state()[parameter.unsafeGetTensorImpl()] = std::move(state);
-  }
-}
-
 }  // namespace
 
 void save_run(
@@ -226,24 +177,33 @@ void save_run(
     torch::optim::SGD& optimizer,
     const Position& position,
     const Json& settings) {
+  Content content{
+      {"format", std::string(kFormat)},
+      {"settings", settings.dump()},
+      {"position", to_json(position).dump()}};
   OutputArchive archive;
-  archive.write("format", c10::IValue(std::string(kFormat)));
-  archive.write("settings", c10::IValue(settings.dump()));
-  archive.write("position", c10::IValue(to_json(position).dump()));
+  for (const auto& [name, text] : content) {
+    archive.write(name, text);
+  }
 
+  const auto dense = gatedpaths::slots_to_dense(net);
   OutputArchive weights(archive.compilation_unit());
-  module_of(net, gatedpaths::slots_to_dense(net))->save(weights);
+  module_of(net, dense)->save(weights);
   archive.write("net", weights);
+  for (const auto& item : dense) {
+    content["net." + item.key()] = item.value();
+  }
 
-  // By the names of the parameters: SGD's own `save` names them by addresses.
   // A path that was never open has none, but for its part of the dense layer:
   // there it is zeros, with which the next step is the same.
   OutputArchive momentum(archive.compilation_unit());
   for (const auto& item :
        gatedpaths::join_slots(net, momentum_of(net, optimizer))) {
     momentum.write(item.key(), item.value(), /*is_buffer=*/true);
+    content["momentum." + item.key()] = item.value();
   }
   archive.write("momentum", momentum);
+  archive.write("checksum", c10::IValue(checksum(content)));
   gatedpaths::save_atomically(file, archive);
 }
 
@@ -262,6 +222,7 @@ Position load_run(
       "', got '",
       format,
       "'");
+  check_content(file, archive);
   check_settings(file, Json::parse(read_text(archive, "settings")), settings);
   const auto position =
       to_position(Json::parse(read_text(archive, "position")));

@@ -35,7 +35,8 @@ void save_run(
 
 /// Puts a saved run into a net and an optimizer that were made with the same
 /// settings. Throws, and changes neither, where the file is not whole, its
-/// settings are others, or it holds other tensors than the net has.
+/// content has another checksum than it had when it was saved, its settings are
+/// others, or it holds other tensors than the net has.
 Position load_run(
     const std::filesystem::path& file,
     torch::nn::Module& net,

@@ -4,6 +4,7 @@
 #include "data_source.hpp"
 #include "interrupt.hpp"
 #include "metrics.hpp"
+#include "output.hpp"
 #include "progress.hpp"
 #include "tables.hpp"
 #include "training_run.hpp"
@@ -27,7 +28,7 @@ namespace {
 constexpr auto kStandInNote =
     "No CIFAR-10 here: training on a generated stand-in of ten drawn shapes.\n"
     "For the real images, add --download (170 MB, kept for later runs), or\n"
-    "--data DIR where you have the binary files.";
+    "--data DIR where you have the binary files.\n";
 
 void require_device(const std::string& name) {
   const torch::Device device(name);
@@ -309,8 +310,7 @@ int run_session(const Options& options, const std::string& command) {
   at::set_num_threads(static_cast<int>(options.threads));
   auto data = load_data(options.data);
   if (data.is_stand_in) {
-    fmt::print("{}\n", kStandInNote);
-    std::fflush(stdout);
+    write_out(stdout, kStandInNote);
   }
   return Session(options, std::move(data)).train(command);
 }

@@ -2,6 +2,7 @@
 #include "training_run.hpp"
 
 #include "batches.hpp"
+#include "checksum.hpp"
 
 #include <c10/util/Exception.h>
 #include <torch/nn/functional/loss.h>
@@ -10,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 namespace cifar10 {
@@ -30,16 +32,17 @@ Dataset on_device(Dataset data, const torch::Device& device) {
   return data;
 }
 
-/// A number that another set of images, or another order, does not have: FNV-1a
-/// but for taking whole numbers where that takes bytes. Checkpoints hold it.
+/// A number that another set of images, or another order, does not have.
 std::string fingerprint(const torch::Tensor& labels) {
   const auto values = labels.cpu().contiguous();
-  std::uint64_t hash = 14695981039346656037U;
-  for (std::int64_t i = 0; i < values.size(0); ++i) {
-    hash ^= static_cast<std::uint64_t>(values.data_ptr<std::int64_t>()[i]);
-    hash *= 1099511628211U;
-  }
-  return fmt::format("{:016x}", hash);
+  Fnv1a hash;
+  hash.add(values.const_data_ptr(), values.nbytes());
+  return hash.text();
+}
+
+/// Where the run is, at the start of a message. Both are counted from 1.
+std::string place(std::int64_t epoch, std::int64_t step) {
+  return fmt::format("epoch {}, step {}: ", epoch, step);
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -61,11 +64,7 @@ TrainingRun::TrainingRun(const Options& options, Dataset data)
           torch::optim::SGDOptions(options.lr)
               .momentum(options.momentum)
               .weight_decay(options.weight_decay)),
-      open_optimizer_(net_.ptr(), space_, optimizer_),
-      loss_sum_(torch::zeros(
-          {},
-          torch::TensorOptions(torch::kFloat64)
-              .device(torch::Device(options.device)))) {
+      open_optimizer_(net_.ptr(), space_, optimizer_) {
   net_->train();
   shuffle();
 }
@@ -82,10 +81,17 @@ void TrainingRun::step() {
   open_optimizer_.zero_grad();
   auto loss = torch::nn::functional::cross_entropy(
       net_->forward(batch.images), batch.labels);
+  const auto value = loss.item<double>();  // waits for the device
+  TORCH_CHECK(
+      std::isfinite(value),
+      place(position_.epoch + 1, position_.step + 1),
+      "expected a finite loss, got ",
+      std::isnan(value) ? "nan" : "inf",
+      " (a smaller --lr may help)");
   loss.backward();
   open_optimizer_.step();
 
-  loss_sum_ += loss.detach();
+  position_.loss_sum += value;
   ++position_.batch;
   ++position_.step;
   position_.seconds += seconds_since(start);
@@ -97,19 +103,19 @@ bool TrainingRun::at_epoch_end() const {
 
 EpochSummary TrainingRun::end_epoch() {
   const auto start = std::chrono::steady_clock::now();
-  const auto loss = mean_loss();  // waits for the device
+  require_finite_weights();
   ++position_.epoch;
   const EpochSummary summary{
       .epoch = position_.epoch,
       .steps = position_.batch,
-      .loss = loss,
+      .loss = mean_loss(),
       .lr = static_cast<torch::optim::SGDOptions&>(
                 optimizer_.param_groups()[0].options())
                 .lr(),
       .seconds = position_.seconds + seconds_since(start)};
   position_.batch = 0;
   position_.seconds = 0;
-  loss_sum_.zero_();
+  position_.loss_sum = 0;
   shuffle();
   return summary;
 }
@@ -119,19 +125,18 @@ std::vector<PathAccuracy> TrainingRun::test() {
 }
 
 void TrainingRun::save(const std::filesystem::path& file) {
-  position_.loss_sum = loss_sum_.item<double>();
+  require_finite_weights();
   save_run(file, *net_, optimizer_, position_, settings());
 }
 
 void TrainingRun::resume(const std::filesystem::path& file) {
   position_ = load_run(file, *net_, optimizer_, settings());
   sampler_.set_step(static_cast<std::uint64_t>(position_.step));
-  loss_sum_.fill_(position_.loss_sum);
   shuffle();
 }
 
 double TrainingRun::mean_loss() const {
-  return loss_sum_.item<double>() / static_cast<double>(position_.batch);
+  return position_.loss_sum / static_cast<double>(position_.batch);
 }
 
 double TrainingRun::lr() const {
@@ -152,6 +157,17 @@ Json TrainingRun::settings() const {
       {"--seed", options_.seed},
       {"training images", data_.train.size()},
       {"their labels' hash", fingerprint(data_.train.labels)}};
+}
+
+void TrainingRun::require_finite_weights() const {
+  for (const auto& item : net_->named_parameters()) {
+    TORCH_CHECK(
+        item.value().isfinite().all().item<bool>(),
+        place(position_.epoch + 1, position_.step),
+        "expected finite weights, got inf or nan in '",
+        item.key(),
+        "' (a smaller --lr may help)");
+  }
 }
 
 void TrainingRun::shuffle() {

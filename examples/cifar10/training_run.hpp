@@ -33,18 +33,21 @@ class TrainingRun {
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
 
-  /// Draws a path, trains it on the next batch.
+  /// Draws a path, trains it on the next batch. Throws where the loss is not
+  /// finite, before anything is trained on it.
   void step();
 
   /// Whether every batch of the present epoch is done, so that `end_epoch` is
   /// due.
   bool at_epoch_end() const;
+  /// Throws where a weight is not finite.
   EpochSummary end_epoch();
 
   bool finished() const { return position_.epoch >= options_.epochs; }
 
   std::vector<PathAccuracy> test();
 
+  /// Throws where a weight is not finite. The old file stays then.
   void save(const std::filesystem::path& file);
   void resume(const std::filesystem::path& file);
 
@@ -63,6 +66,7 @@ class TrainingRun {
 
  private:
   void shuffle();
+  void require_finite_weights() const;
 
   Options options_;
   Dataset data_;
@@ -73,8 +77,7 @@ class TrainingRun {
   torch::optim::SGD optimizer_;
   gatedpaths::OpenOptimizer open_optimizer_;
   Position position_;
-  torch::Tensor order_;     // of the present epoch
-  torch::Tensor loss_sum_;  // double; on the device, so that no step waits
+  torch::Tensor order_;  // of the present epoch
 };
 
 }  // namespace cifar10

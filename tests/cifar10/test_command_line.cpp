@@ -2,11 +2,14 @@
 #include "command_line.hpp"
 
 #include "support/catch.hpp"
+#include "support/files.hpp"
 
 #include <sstream>
 #include <tuple>
 
 namespace cifar10 {
+
+namespace test = gatedpaths::test;
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
@@ -89,6 +92,33 @@ TEST_CASE("command line: every flag reaches its option", "[cifar10]") {
   CHECK(options.test_every == 2);
 }
 
+TEST_CASE("command line: numbers up to their bounds are read", "[cifar10]") {
+  const auto options = parse({"--seed",
+                              "18446744073709551615",
+                              "--threads",
+                              "1024",
+                              "--limit",
+                              "9223372036854775807",
+                              "--epochs",
+                              "1000000",
+                              "--batch-size",
+                              "1000000"})
+                           .options;
+  CHECK(options.seed == 18446744073709551615U);
+  CHECK(options.threads == 1024);
+  CHECK(options.data.limit == 9223372036854775807);
+  CHECK(options.epochs == 1000000);
+  CHECK(options.batch_size == 1000000);
+}
+
+TEST_CASE("command line: leading zeros make no octal number", "[cifar10]") {
+  const auto options =
+      parse({"--seed", "010", "--epochs", "0020", "--paths", "08"}).options;
+  CHECK(options.seed == 10);
+  CHECK(options.epochs == 20);
+  CHECK(options.paths == 8);
+}
+
 TEST_CASE("command line: the form is slots unless told", "[cifar10]") {
   CHECK(parse({}).options.form == Form::kSlots);
   CHECK(parse({"--form", "slots"}).options.form == Form::kSlots);
@@ -130,8 +160,32 @@ TEST_CASE(
       Row{{"--limit", "-1"},
           "--limit: expected a whole number of at least 0, got '-1'"},
       Row{{"--seed", "99999999999999999999"},
-          "--seed: expected a whole number of at least 0, got "
+          "--seed: expected a whole number of at most 18446744073709551615, "
+          "got "
           "'99999999999999999999'"},
+      Row{{"--seed", "-1"},
+          "--seed: expected a whole number of at least 0, got '-1'"},
+      Row{{"--threads", "100000"},
+          "--threads: expected a whole number of at most 1024, got '100000'"},
+      Row{{"--batch-size", "9223372036854775807"},
+          "--batch-size: expected a whole number of at most 1000000, got "
+          "'9223372036854775807'"},
+      Row{{"--epochs", "1000001"},
+          "--epochs: expected a whole number of at most 1000000, got "
+          "'1000001'"},
+      Row{{"--limit", "9223372036854775808"},
+          "--limit: expected a whole number of at most 9223372036854775807, "
+          "got '9223372036854775808'"},
+      Row{{"--epochs", ""},
+          "--epochs: expected a whole number of at least 1, got ''"},
+      Row{{"--data", ""}, "--data: expected the name of a folder, got ''"},
+      Row{{"--checkpoint", ""},
+          "--checkpoint: expected the name of a file, got ''"},
+      Row{{"--metrics", ""}, "--metrics: expected the name of a file, got ''"},
+      Row{{"--download", "--download-url", ""},
+          "--download-url: expected a URL, got ''"},
+      Row{{"--download", "--download-md5", ""},
+          "--download-md5: expected a checksum, got ''"},
       Row{{"--lr", "0"}, "--lr: expected a number above 0, got '0'"},
       Row{{"--lr", "nan"}, "--lr: expected a number above 0, got 'nan'"},
       Row{{"--momentum", "1"},
@@ -152,6 +206,51 @@ TEST_CASE(
   CHECK(parsed.status == 2);
   CHECK(parsed.out.empty());
   CHECK_THAT(parsed.err, StartsWith("cifar10: ") && ContainsSubstring(message));
+}
+
+TEST_CASE(
+    "command line: metrics and checkpoint in one file are refused",
+    "[cifar10][error]") {
+  const test::TemporaryFolder folder;
+  const auto name = [&folder](const char* text) {
+    return (folder / text).string();
+  };
+  const auto refused = [&](const char* a, const char* b) {
+    const auto parsed = parse({"--checkpoint", name(a), "--metrics", name(b)});
+    return parsed.status == 2 &&
+           parsed.err.starts_with(
+               "cifar10: --metrics: expected another file than --checkpoint '" +
+               name(a) + "', got '" + name(b) + "'\n");
+  };
+  test::fs::create_directory(folder / "sub");
+  test::fs::create_symlink("run", folder / "link");  // to no file as yet
+  test::fs::create_symlink("link", folder / "link to link");
+  test::fs::create_directory_symlink("sub", folder / "linked");
+  const auto check = [&] {
+    CHECK(refused("run", "run"));
+    CHECK(refused("run", "./run"));
+    CHECK(refused("sub/../run", "run"));
+    CHECK(refused("run", "link"));
+    CHECK(refused("link", "run"));
+    CHECK(refused("link", "link to link"));
+    CHECK(refused("sub/x", "linked/x"));
+    CHECK_FALSE(refused("run", "runs"));
+    CHECK_FALSE(refused("link", "sub/run"));
+    CHECK_FALSE(refused("sub/x", "x"));
+  };
+  check();
+  test::write_file(folder / "run", std::string("text"));
+  check();
+  test::fs::create_hard_link(folder / "run", folder / "hard");
+  CHECK(refused("run", "hard"));
+  CHECK(test::read_file(folder / "run") == "text");
+  CHECK(parse({"--checkpoint", "run", "--metrics", "./run"}).status == 2);
+}
+
+TEST_CASE(
+    "command line: a message shows no control characters", "[cifar10][error]") {
+  CHECK_THAT(
+      parse({"--device", "\x1b[2J"}).err, ContainsSubstring("'\\x1b[2J'"));
 }
 
 }  // namespace cifar10

@@ -118,6 +118,16 @@ TEST_CASE("dataset: the six files are found and checked", "[cifar10][error]") {
     write_file(
         binaries / "batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n");
     CHECK(read_dataset(binaries).class_names[9] == "j");
+    write_file(
+        binaries / "batches.meta.txt",
+        "a\r\nb\x1b[2J\r\nc\td\r\nd\nKäfer\nf\ng\xff\nh\ni\nj");
+    const auto names = read_dataset(binaries).class_names;
+    CHECK(names[0] == "a");
+    CHECK(names[1] == "b\\x1b[2J");
+    CHECK(names[2] == "c\\x09d");
+    CHECK(names[4] == "Käfer");
+    CHECK(names[6] == "g\\xff");
+    CHECK(names[9] == "j");
   }
 }
 

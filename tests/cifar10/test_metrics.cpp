@@ -28,6 +28,13 @@ TEST_CASE("Metrics: writes one JSON object a line", "[cifar10]") {
       "{\"event\":\"epoch\",\"loss\":null}\n");
 }
 
+TEST_CASE("Metrics: a text need not be UTF-8", "[cifar10]") {
+  const test::TemporaryFolder folder;
+  Metrics metrics(folder / "m");
+  metrics.write({{"data", "CIFAR-10 from \xff"}});
+  CHECK(read_file(folder / "m") == "{\"data\":\"CIFAR-10 from \uFFFD\"}\n");
+}
+
 TEST_CASE("Metrics: without a file, events are dropped", "[cifar10]") {
   Metrics metrics;
   CHECK_NOTHROW(metrics.write({{"event", "start"}}));

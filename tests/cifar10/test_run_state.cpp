@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "run_state.hpp"
 
+#include "checksum.hpp"
 #include "net.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -9,6 +10,7 @@
 
 #include <torch/serialize/archive.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,9 +59,15 @@ struct Trained {
   torch::optim::SGD optimizer;
 };
 
-/// What the first version of the program wrote, whose net was dense.
-void save_first_version(const test::fs::path& file, Trained& run) {
+/// What a program whose net is dense writes.
+void save_dense(
+    const test::fs::path& file,
+    Trained& run,
+    const std::optional<std::string>& sum = {}) {
   torch::serialize::OutputArchive archive;
+  if (sum) {
+    archive.write("checksum", c10::IValue(*sum));
+  }
   archive.write("format", c10::IValue("gatedpaths cifar10 run 1"));
   archive.write("settings", c10::IValue("{}"));
   archive.write(
@@ -79,6 +87,12 @@ void save_first_version(const test::fs::path& file, Trained& run) {
   archive.save_to(file.string());
 }
 
+std::string checksum_of(const test::fs::path& file) {
+  torch::serialize::InputArchive archive;
+  archive.load_from(file.string());
+  return checksum(content_of(archive));
+}
+
 void check_same_weights(const Net& a, const Net& b) {
   const auto left = gatedpaths::slots_to_dense(*a);
   const auto right = gatedpaths::slots_to_dense(*b);
@@ -91,11 +105,12 @@ void check_same_weights(const Net& a, const Net& b) {
 }  // namespace
 
 TEST_CASE(
-    "run state: a file of before the slot form loads into both forms",
+    "run state: a file of a dense net loads into both forms",
     "[cifar10][serialize]") {
   const test::TemporaryFolder folder;
   Trained old(NetOptions{.form = Form::kDense});
-  save_first_version(folder / "run.pt", old);
+  save_dense(folder / "run.pt", old);
+  save_dense(folder / "run.pt", old, checksum_of(folder / "run.pt"));
   const auto fc1 = old.momentum("fc1.weight");
 
   SECTION("slots") {
@@ -151,6 +166,38 @@ TEST_CASE(
   // Path a was never open.
   CHECK(test::all_zero(fc1.narrow(1, 0, 400)));
   CHECK_FALSE(test::all_zero(fc1.narrow(1, 400, 400)));
+}
+
+TEST_CASE(
+    "run state: a file without a checksum is refused", "[cifar10][error]") {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "run.pt";
+  Trained old(NetOptions{.form = Form::kDense});
+  save_dense(file, old);
+  Trained run(NetOptions{});
+  CHECK(
+      message_of<c10::ValueError>([&] { run.load(file); }) ==
+      "checkpoint '" + file.string() +
+          "': expected a checksum of its content, got none (a development "
+          "version of this program wrote it)");
+}
+
+TEST_CASE(
+    "run state: what is saved has the checksum of what is read",
+    "[cifar10][serialize]") {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "run.pt";
+  Trained run(NetOptions{.form = GENERATE(Form::kSlots, Form::kDense)});
+  run.save(file);
+  torch::serialize::InputArchive archive;
+  archive.load_from(file.string());
+  c10::IValue sum;
+  archive.read("checksum", sum);
+  CHECK(sum.toStringRef() == checksum_of(file));
+  // Three texts, 14 weights, and the momentum of all but path a's.
+  torch::serialize::InputArchive again;
+  again.load_from(file.string());
+  CHECK(content_of(again).size() == 3 + 14 + 10);
 }
 
 TEST_CASE(
