@@ -32,7 +32,7 @@ def compiler_flags(build):
     """The command that compiles OWN_TARGET's file, without its input, output and
     launcher."""
     commands = json.loads((build / "compile_commands.json").read_text("utf-8"))
-    entry = next((c for c in commands if OWN_TARGET in c["output"]), None)
+    entry = next((c for c in commands if OWN_TARGET in c["command"]), None)
     if entry is None:
         sys.exit(f"compile_time: expected {OWN_TARGET} among the files of {build}")
     words = shlex.split(entry["command"])
