@@ -5,10 +5,13 @@
 #
 # A test program, each of whose cases is the CTest test "<label>.<case>"; with
 # GATEDPATHS_TESTS_TOGETHER, where starting a program is dear, each half of them is
-# one test. It shares the precompiled headers of the first one, gatedpaths_unit.
+# one test. Each case starts from a seed of its own (support/seeded_tests.cpp). It
+# shares the precompiled headers of the first one, gatedpaths_unit.
 function(gatedpaths_catch_tests target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES;LIBRARIES;PROPERTIES")
-  add_executable(${target} ${arg_SOURCES})
+  add_executable(
+    ${target} ${arg_SOURCES} "${PROJECT_SOURCE_DIR}/tests/support/seeded_tests.cpp"
+  )
   target_include_directories(
     ${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}"
   )
