@@ -44,6 +44,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/branches/output_memory.cpp>
 #include <gatedpaths/src/branches/output_shape.cpp>
 #include <gatedpaths/src/branches/output_spec.cpp>
+#include <gatedpaths/src/branches/own_streams.cpp>
 #include <gatedpaths/src/branches/restorable.cpp>
 #include <gatedpaths/src/branches/sample_gates.cpp>
 #include <gatedpaths/src/branches/sample_rows.cpp>

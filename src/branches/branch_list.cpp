@@ -101,8 +101,7 @@ at::Tensor BranchList::run_closed(
     const at::Tensor& input,
     OutputEntry& entry,
     bool track_statistics) const {
-  const NoTrace no_trace(
-      *(*this)[index].branch.ptr(), input.device(), track_statistics);
+  const NoTrace no_trace(*(*this)[index].branch.ptr(), track_statistics);
   const auto version = [&] {
     return input.is_inference() ? 0 : static_cast<int64_t>(input._version());
   };

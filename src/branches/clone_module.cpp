@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/clone_module.hpp>
 
+#include <gatedpaths/branches/detail/own_streams.hpp>
+
 #include <c10/util/Exception.h>
 #include <c10/util/Type.h>
 #include <torch/nn/modules/container/sequential.h>
@@ -85,6 +87,8 @@ std::string type_text(const torch::nn::Module* module) {
 std::shared_ptr<torch::nn::Module> clone_module(
     const torch::nn::Module& module,
     const std::optional<torch::Device>& device) {
+  // The copy's layers draw weights before they get those of the module.
+  const OwnStreams streams;
   auto copy = module.clone(device);
   check_copy(module, copy.get());
   restore(module, *copy);

@@ -170,7 +170,7 @@ OutputSpec probe_spec(
     int64_t batch,
     Probe probe) {
   const AutocastScope autocast(entry.input);
-  const NoTrace no_trace(branch.module, entry.input.device);
+  const NoTrace no_trace(branch.module);
   std::vector<std::string> failures;
   const auto attempt = [&](const char* what, auto&& run) {
     try {

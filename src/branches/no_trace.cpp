@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/InferenceMode.h>
 
-#include <mutex>
 #include <utility>
 
 namespace gatedpaths::detail {
@@ -36,51 +33,8 @@ void collect_modes(
 
 }  // namespace
 
-// The engine itself is copied: get_state() and set_state() go through a tensor
-// and are many times slower.
-struct RandomStreams::CpuStream {
-  explicit CpuStream(at::CPUGeneratorImpl* source) : generator(source) {
-    const std::scoped_lock lock(generator->mutex_);
-    engine = generator->engine();
-    next_float = generator->next_float_normal_sample();
-    next_double = generator->next_double_normal_sample();
-  }
-
-  void restore() {
-    const std::scoped_lock lock(generator->mutex_);
-    generator->set_engine(engine);
-    generator->set_next_float_normal_sample(next_float);
-    generator->set_next_double_normal_sample(next_double);
-  }
-
-  at::CPUGeneratorImpl* generator;
-  at::mt19937 engine;
-  std::optional<float> next_float;
-  std::optional<double> next_double;
-};
-
-RandomStreams::RandomStreams(at::Device device)
-    : cpu_stream_(
-          std::make_unique<CpuStream>(at::globalContext()
-                                          .defaultGenerator(at::kCPU)
-                                          .get<at::CPUGeneratorImpl>())) {
-  if (device.type() != at::kCPU && device.type() != at::kMeta) {
-    device_generator_ = at::globalContext().defaultGenerator(device);
-    device_stream_ = device_generator_->get_state();
-  }
-}
-
-RandomStreams::~RandomStreams() {
-  if (device_generator_) {
-    device_generator_->set_state(device_stream_);
-  }
-  cpu_stream_->restore();
-}
-
-NoTrace::NoTrace(
-    torch::nn::Module& module, at::Device device, bool track_statistics)
-    : streams_(device),
-      autocast_cache_(at::autocast::is_autocast_cache_enabled()) {
+NoTrace::NoTrace(torch::nn::Module& module, bool track_statistics)
+    : autocast_cache_(at::autocast::is_autocast_cache_enabled()) {
   if (!track_statistics) {
     collect_buffers(module, buffers_);
     const c10::InferenceMode normal_tensors(false);

@@ -2,7 +2,7 @@
 #include <gatedpaths/gates/gate_head.hpp>
 
 #include <gatedpaths/branches/detail/clone_module.hpp>
-#include <gatedpaths/branches/detail/no_trace.hpp>
+#include <gatedpaths/branches/detail/own_streams.hpp>
 
 #include "../branches/along_dim.hpp"
 #include "../branches/host_memory.hpp"
@@ -157,7 +157,7 @@ GateDecision GateHeadImpl::forward(const torch::Tensor& features) {
 
 std::shared_ptr<torch::nn::Module> GateHeadImpl::clone(
     const std::optional<torch::Device>& device) const {
-  const detail::RandomStreams streams(torch::kCPU);
+  const detail::OwnStreams streams;
   auto copy = Cloneable::clone(device);
   detail::copy_requires_grad(*this, *copy);
   return copy;

@@ -2,7 +2,7 @@
 #include <gatedpaths/slots/slot_conv.hpp>
 
 #include <gatedpaths/branches/detail/clone_module.hpp>
-#include <gatedpaths/branches/detail/no_trace.hpp>
+#include <gatedpaths/branches/detail/own_streams.hpp>
 
 #include "dense_parts.hpp"
 #include "slot_layer.hpp"
@@ -172,7 +172,7 @@ torch::Tensor SlotConvImpl<D>::forward_nothing(const Slots& slots) {
 template <size_t D>
 detail::DenseConv<D> SlotConvImpl<D>::to_dense() const {
   // A fresh layer draws its weights; nobody asked for that.
-  const detail::RandomStreams streams(torch::kCPU);
+  const detail::OwnStreams streams;
   detail::DenseConv<D> dense(options.dense());
   detail::copy_to_dense(*this, *dense, detail::Dtypes::kOfWeight);
   return dense;
@@ -181,7 +181,7 @@ detail::DenseConv<D> SlotConvImpl<D>::to_dense() const {
 template <size_t D>
 std::shared_ptr<torch::nn::Module> SlotConvImpl<D>::clone(
     const std::optional<torch::Device>& device) const {
-  const detail::RandomStreams streams(torch::kCPU);
+  const detail::OwnStreams streams;
   auto copy = torch::nn::Cloneable<SlotConvImpl<D>>::clone(device);
   detail::copy_requires_grad(*this, *copy);
   return copy;
@@ -211,7 +211,7 @@ void SlotConvImpl<D>::pretty_print(std::ostream& stream) const {
       fmt::join(options.slot_channels(), ", "),
       options.coast());
   // A fresh layer draws its weights; nobody asked for that.
-  const detail::RandomStreams streams(torch::kCPU);
+  const detail::OwnStreams streams;
   detail::DenseConv<D>(options.dense())->pretty_print(stream);
   stream << ")";
 }
@@ -220,7 +220,7 @@ template <size_t D>
 SlotConv<D> SlotConv<D>::from_dense(
     const detail::DenseConv<D>& dense, std::vector<int64_t> slot_channels) {
   // A fresh layer draws its weights; nobody asked for that.
-  const detail::RandomStreams streams(torch::kCPU);
+  const detail::OwnStreams streams;
   const torch::nn::ConvOptions<D> dense_options(
       torch::nn::ConvOptions<D>(
           dense->options.in_channels(),

@@ -3,7 +3,7 @@
 
 #include <gatedpaths/branches/detail/clone_module.hpp>
 #include <gatedpaths/branches/detail/input_signature.hpp>
-#include <gatedpaths/branches/detail/no_trace.hpp>
+#include <gatedpaths/branches/detail/own_streams.hpp>
 
 #include "dense_parts.hpp"
 #include "slot_layer.hpp"
@@ -125,7 +125,7 @@ torch::Tensor SlotLinearImpl::forward_nothing(const Slots& slots) {
 
 torch::nn::Linear SlotLinearImpl::to_dense() const {
   // A fresh layer draws its weights; nobody asked for that.
-  const detail::RandomStreams streams(torch::kCPU);
+  const detail::OwnStreams streams;
   auto dense = dense_like(options);
   detail::copy_to_dense(*this, *dense, detail::Dtypes::kOfWeight);
   return dense;
@@ -133,7 +133,7 @@ torch::nn::Linear SlotLinearImpl::to_dense() const {
 
 std::shared_ptr<torch::nn::Module> SlotLinearImpl::clone(
     const std::optional<torch::Device>& device) const {
-  const detail::RandomStreams streams(torch::kCPU);
+  const detail::OwnStreams streams;
   auto copy = Cloneable::clone(device);
   detail::copy_requires_grad(*this, *copy);
   return copy;
@@ -175,7 +175,7 @@ SlotLinear SlotLinear::from_dense(
       "in_features",
       dense->options.in_features());
   // A fresh layer draws its weights; nobody asked for that.
-  const detail::RandomStreams streams(torch::kCPU);
+  const detail::OwnStreams streams;
   SlotLinear layer(
       SlotLinearOptions(std::move(slot_features), dense->options.out_features())
           .bias(dense->options.bias()));

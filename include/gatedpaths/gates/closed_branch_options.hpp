@@ -36,8 +36,7 @@ class ClosedBranchOptions {
 
   /// Whether a branch closed by `kNoGrad` keeps what its forward wrote to its
   /// buffers, such as batch norm's running statistics. Default: false, so that
-  /// both skips leave the same buffers. The random streams are restored in any
-  /// case.
+  /// both skips leave the same buffers. The random streams stay in any case.
   Derived& track_statistics(bool value) {
     track_statistics_ = value;
     return self();

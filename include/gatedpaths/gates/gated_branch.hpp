@@ -180,11 +180,7 @@ class GatedBranchImpl
       int64_t batch,
       const detail::InputSignature& signature,
       const A&... args) {
-    const detail::NoTrace no_trace(
-        *child_,
-        signature.first_tensor() != nullptr ? signature.first_tensor()->device()
-                                            : torch::Device(torch::kCPU),
-        this->options.track_statistics());
+    const detail::NoTrace no_trace(*child_, this->options.track_statistics());
     auto flat = detail::flatten_output<Result>(
         run_child(entry, batch, signature, args...));
     this->check_input_kept(

@@ -18,7 +18,11 @@ enum class Skip {
   /// shape of its output must be known (see `OutputShape`).
   kZeroFill,
   /// The branch runs without a graph, and its output is replaced. Costs its
-  /// forward, but no backward and no kept activations. Needs no shape.
+  /// forward, but no backward and no kept activations. Needs no shape. What it
+  /// draws are the next numbers of LibTorch's default streams, which stay where
+  /// they are, whatever other threads draw meanwhile (the workers of a data
+  /// loader). Code that draws from a default generator without an operator of
+  /// LibTorch moves that stream on.
   kNoGrad,
 };
 

@@ -154,13 +154,13 @@ class GATEDPATHS_EXPORT Slots {
         return module.forward(value);
       };
       return {apply, [module](const at::Tensor& value) {
-                const detail::NoTrace no_trace(*module.ptr(), value.device());
+                const detail::NoTrace no_trace(*module.ptr());
                 return module.forward(value);
               }};
     } else {
       return {function, [function](const at::Tensor& value) -> at::Tensor {
                 torch::nn::Module nothing;  // a function has no buffers
-                const detail::NoTrace no_trace(nothing, value.device());
+                const detail::NoTrace no_trace(nothing);
                 return function(value);
               }};
     }

@@ -98,14 +98,7 @@ TEST_CASE(
   // A single number is drawn as one of two, and the generator keeps the second
   // one for the next draw.
   const auto draw_one = [in_double] {
-    auto* generator = at::globalContext()
-                          .defaultGenerator(at::kCPU)
-                          .get<at::CPUGeneratorImpl>();
-    if (in_double) {
-      at::normal_distribution<double>(0, 1)(generator);
-    } else {
-      at::normal_distribution<float>(0, 1)(generator);
-    }
+    torch::randn({1}, in_double ? torch::kDouble : torch::kFloat);
   };
   FunctionChild child([&](const torch::Tensor& x) {
     draw_one();

@@ -141,7 +141,7 @@ TEST_CASE(
   GatedConsumer both;
   both.draw_each_forward(7);
   {
-    const gatedpaths::detail::NoTrace no_trace(both, torch::kCPU);
+    const gatedpaths::detail::NoTrace no_trace(both);
     both.forward();
     CHECK(both.draw_state()->step == 1);
     CHECK(both.used_slots().size() == 3);

@@ -1,50 +1,29 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/own_streams.hpp>
 #include <gatedpaths/branches/detail/restorable.hpp>
 #include <gatedpaths/export.hpp>
 
-#include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
 
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
 namespace gatedpaths::detail {
 
-/// Puts the random streams of the CPU and `device` back, when it ends, to where
-/// they stood.
-class GATEDPATHS_EXPORT RandomStreams {
- public:
-  explicit RandomStreams(at::Device device);
-  ~RandomStreams();
-  RandomStreams(const RandomStreams&) = delete;
-  RandomStreams& operator=(const RandomStreams&) = delete;
-
- private:
-  struct CpuStream;
-
-  std::unique_ptr<CpuStream> cpu_stream_;
-  std::optional<at::Generator> device_generator_;
-  at::Tensor device_stream_;
-};
-
 /// While it lives, forwards of `module` leave nothing behind: no graph, no
-/// change of its buffers, none of the random streams of the CPU and `device`,
-/// nothing of what each `Restorable` in it remembers, no entry in autocast's
-/// cache.
+/// change of its buffers, no number drawn from the default random streams
+/// (`OwnStreams`), nothing of what each `Restorable` in it remembers, no entry
+/// in autocast's cache.
 ///
 /// Also where a forward throws.
 class GATEDPATHS_EXPORT NoTrace {
  public:
   /// `track_statistics` leaves the buffers to the module.
-  NoTrace(
-      torch::nn::Module& module,
-      at::Device device,
-      bool track_statistics = false);
+  explicit NoTrace(torch::nn::Module& module, bool track_statistics = false);
   ~NoTrace();
   NoTrace(const NoTrace&) = delete;
   NoTrace& operator=(const NoTrace&) = delete;
@@ -53,7 +32,7 @@ class GATEDPATHS_EXPORT NoTrace {
   void keep_states(torch::nn::Module& module);
 
   at::NoGradGuard no_grad_;
-  RandomStreams streams_;
+  OwnStreams streams_;
   bool autocast_cache_;
   std::vector<std::pair<at::Tensor, at::Tensor>> buffers_;  // live, kept
   std::vector<std::unique_ptr<KeptState>> states_;
