@@ -108,6 +108,7 @@ at::Tensor BranchList::run_closed(
   const int64_t before = version();
   at::Tensor output = run_open(index, input, entry).detach();
   check_input_kept(label(index), before, version());
+  no_trace.check(label(index));
   return output;
 }
 

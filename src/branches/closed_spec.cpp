@@ -197,6 +197,7 @@ OutputSpec probe_spec(
       });
     }
   }
+  no_trace.check(branch.label);
   TORCH_CHECK(
       spec.has_value(),
       branch.label.gate_kind,

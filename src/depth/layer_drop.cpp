@@ -115,6 +115,23 @@ void LayerDropBase::pretty_print(std::ostream& stream) const {
       open_text());
 }
 
+struct LayerDropBase::KeptRate : detail::KeptState {
+  explicit KeptRate(LayerDropBase& owner)
+      : gates(owner.BranchedModule::keep()),
+        stack(owner),
+        rate(owner.drop_rate_) {}
+
+  ~KeptRate() override { stack.drop_rate_ = rate; }
+
+  std::unique_ptr<detail::KeptState> gates;
+  LayerDropBase& stack;
+  double rate;
+};
+
+std::unique_ptr<detail::KeptState> LayerDropBase::keep() {
+  return std::make_unique<KeptRate>(*this);
+}
+
 void LayerDropBase::draw_layers() {
   DrawState state = *draw_state();
   auto random = detail::next_draw(state);

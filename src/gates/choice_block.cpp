@@ -95,6 +95,23 @@ void ChoiceBlockBase::select(std::string_view name) {
   select(branch_index(name));
 }
 
+struct ChoiceBlockBase::KeptWeighting : detail::KeptState {
+  explicit KeptWeighting(ChoiceBlockBase& owner)
+      : gates(owner.BranchedModule::keep()),
+        block(owner),
+        weighting(owner.weighting_) {}
+
+  ~KeptWeighting() override { block.weighting_ = std::move(weighting); }
+
+  std::unique_ptr<detail::KeptState> gates;
+  ChoiceBlockBase& block;
+  std::shared_ptr<const BranchWeighting> weighting;
+};
+
+std::unique_ptr<detail::KeptState> ChoiceBlockBase::keep() {
+  return std::make_unique<KeptWeighting>(*this);
+}
+
 void ChoiceBlockBase::copy_parts(const std::optional<torch::Device>& device) {
   BranchedModule::copy_parts(device);
   weighting_ = nullptr;

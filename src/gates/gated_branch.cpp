@@ -104,6 +104,10 @@ void GatedBranchBase::check_input_kept(int64_t before, int64_t after) const {
   detail::check_input_kept(label(), before, after);
 }
 
+void GatedBranchBase::check_trace(const detail::NoTrace& no_trace) const {
+  no_trace.check(label());
+}
+
 void GatedBranchBase::close(detail::FlatOutput& output) const {
   const bool detach = options.closed_value() == ClosedValue::kDetached;
   for (auto& tensor : output.tensors) {

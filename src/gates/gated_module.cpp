@@ -188,12 +188,14 @@ void GatedModule::init_gates(
 struct GatedModule::KeptDraws : detail::KeptState {
   explicit KeptDraws(GatedModule& owner)
       : gate(owner),
+        applied(owner.applied_),
         drawn(owner.drawn_),
         drawn_holds(owner.drawn_holds_),
         ran(owner.ran_),
         state(owner.draw_state_) {}
 
   ~KeptDraws() override {
+    gate.applied_ = std::move(applied);
     gate.drawn_ = std::move(drawn);
     gate.drawn_holds_ = drawn_holds;
     gate.ran_ = std::move(ran);
@@ -201,6 +203,7 @@ struct GatedModule::KeptDraws : detail::KeptState {
   }
 
   GatedModule& gate;
+  std::vector<int64_t> applied;
   std::vector<int64_t> drawn;
   bool drawn_holds;
   std::optional<std::vector<int64_t>> ran;

@@ -100,6 +100,9 @@ class GATEDPATHS_EXPORT LayerDropBase : public BranchedModule {
       const std::vector<NamedBranch<>>& layers);
 
  private:
+  struct KeptRate;
+
+  std::unique_ptr<detail::KeptState> keep() override;
   void draw_layers();
 
   double drop_rate_;

@@ -100,6 +100,9 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
   void copy_parts(const std::optional<torch::Device>& device);
 
  private:
+  struct KeptWeighting;
+
+  std::unique_ptr<detail::KeptState> keep() override;
   torch::Tensor reduce(const detail::BranchOutputs& outputs) const;
   torch::Tensor reduce_samples(const detail::BranchOutputs& outputs) const;
   torch::Tensor forward_weighted(const torch::Tensor& input);

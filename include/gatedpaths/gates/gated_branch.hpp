@@ -185,6 +185,7 @@ class GatedBranchImpl
         run_child(entry, batch, signature, args...));
     this->check_input_kept(
         signature.versions(), detail::InputSignature::of(args...).versions());
+    this->check_trace(no_trace);
     this->close(flat);
     return detail::build_output<Result>(flat);
   }

@@ -23,6 +23,13 @@ enum class Skip {
   /// they are, whatever other threads draw meanwhile (the workers of a data
   /// loader). Code that draws from a default generator without an operator of
   /// LibTorch moves that stream on.
+  ///
+  /// What the run changed in the branch is put back: its buffers, the gates and
+  /// training flags in it, the slots that it used, weights that an embedding
+  /// with `max_norm` renormalises. For a branch whose forward changes other
+  /// parameters, or registers parameters, buffers or modules, `forward` throws
+  /// a `c10::ValueError` that names it. What a module keeps unregistered stays
+  /// as its forward left it.
   kNoGrad,
 };
 

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/branch_label.hpp>
+#include <gatedpaths/branches/detail/kept_module.hpp>
 #include <gatedpaths/branches/detail/own_streams.hpp>
-#include <gatedpaths/branches/detail/restorable.hpp>
 #include <gatedpaths/export.hpp>
 
-#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/nn/module.h>
 
-#include <memory>
 #include <utility>
 #include <vector>
 
 namespace gatedpaths::detail {
 
-/// While it lives, forwards of `module` leave nothing behind: no graph, no
-/// change of its buffers, no number drawn from the default random streams
-/// (`OwnStreams`), nothing of what each `Restorable` in it remembers, no entry
-/// in autocast's cache.
+/// While it lives, forwards of `module` leave nothing behind: no graph, nothing
+/// of what a `KeptModule` puts back, no number drawn from the default random
+/// streams (`OwnStreams`), no entry in autocast's cache.
 ///
 /// Also where a forward throws.
 class GATEDPATHS_EXPORT NoTrace {
@@ -28,14 +27,14 @@ class GATEDPATHS_EXPORT NoTrace {
   NoTrace(const NoTrace&) = delete;
   NoTrace& operator=(const NoTrace&) = delete;
 
- private:
-  void keep_states(torch::nn::Module& module);
+  /// Throws where a forward changed what cannot be put back, see `KeptModule`.
+  void check(const BranchLabel& branch) const { kept_.check(branch); }
 
+ private:
   at::NoGradGuard no_grad_;
   OwnStreams streams_;
   bool autocast_cache_;
-  std::vector<std::pair<at::Tensor, at::Tensor>> buffers_;  // live, kept
-  std::vector<std::unique_ptr<KeptState>> states_;
+  KeptModule kept_;
 };
 
 /// While it lives, `module` and all below it are in eval mode; afterwards each

@@ -16,7 +16,7 @@ class GATEDPATHS_EXPORT KeptState {
   virtual ~KeptState();
 };
 
-/// What forwards change in a module beside its buffers, for `NoTrace` to put
+/// What forwards change in a module beside its buffers, for `KeptModule` to put
 /// back.
 ///
 /// It is inherited virtually, so that a module which is one in two ways is
@@ -36,7 +36,7 @@ class GATEDPATHS_EXPORT Restorable {
   virtual std::unique_ptr<KeptState> keep() = 0;
 
  private:
-  friend class NoTrace;
+  friend class KeptModule;
 };
 
 }  // namespace gatedpaths::detail
