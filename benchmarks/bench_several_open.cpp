@@ -13,8 +13,8 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/utils.h>
 
 #include <fmt/format.h>
@@ -52,12 +52,23 @@ std::string row_name(std::string_view form, const Setting& setting) {
       setting.batch);
 }
 
+/// Returns a tensor that it has. An Identity would not do: its output, being
+/// the input, is copied.
+struct ReturnsImpl : torch::nn::Module {
+  explicit ReturnsImpl(torch::Tensor output) : value(std::move(output)) {}
+
+  torch::Tensor forward(const torch::Tensor& /*x*/) { return value; }
+
+  torch::Tensor value;
+};
+TORCH_MODULE(Returns);
+
 /// The same value in each slot, as N like paths would give it.
-gp::ConcatGate<> make_gate(const Setting& setting) {
+gp::ConcatGate<> make_gate(const Setting& setting, const torch::Tensor& value) {
   std::vector<gp::NamedBranch<>> branches;
   std::vector<std::int64_t> open;
   for (std::int64_t i = 0; i < kSlots; ++i) {
-    branches.push_back({std::to_string(i), torch::nn::Identity()});
+    branches.push_back({std::to_string(i), Returns(value)});
     if (i < setting.open) {
       open.push_back(i);
     }
@@ -70,8 +81,7 @@ gp::ConcatGate<> make_gate(const Setting& setting) {
 /// One layer, the values of its slots, and a step in each form.
 class Work {
  public:
-  explicit Work(const Setting& setting)
-      : setting_(setting), gate_(make_gate(setting)) {
+  explicit Work(const Setting& setting) : setting_(setting) {
     at::set_num_threads(1);
     torch::manual_seed(0);
     const std::vector<std::int64_t> sizes(kSlots, setting.size());
@@ -85,6 +95,8 @@ class Work {
       input_ = at::randn({setting.batch, setting.size(), 16, 16});
     }
     input_.requires_grad_();
+    gate_ = make_gate(setting, input_);
+    source_ = at::zeros({setting.batch, 1});
   }
 
   torch::Tensor joined() const {
@@ -106,7 +118,7 @@ class Work {
   }
 
   torch::Tensor library() {
-    const auto slots = gate_->forward_slots(input_);
+    const auto slots = gate_->forward_slots(source_);
     return setting_.linear() ? linear_->forward(slots) : conv_->forward(slots);
   }
 
@@ -152,10 +164,11 @@ class Work {
   }
 
   Setting setting_;
-  gp::ConcatGate<> gate_;
+  gp::ConcatGate<> gate_ = nullptr;
   gp::SlotLinear linear_ = nullptr;
   gp::SlotConv2d conv_ = nullptr;
   torch::Tensor input_;
+  torch::Tensor source_;  // what the branches do not look at
 };
 
 struct NamedForm {

@@ -38,7 +38,9 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/branches/branch_list.cpp>
 #include <gatedpaths/src/branches/clone_module.cpp>
 #include <gatedpaths/src/branches/closed_spec.cpp>
+#include <gatedpaths/src/branches/input_memory.cpp>
 #include <gatedpaths/src/branches/input_signature.cpp>
+#include <gatedpaths/src/branches/input_watch.cpp>
 #include <gatedpaths/src/branches/kept_module.cpp>
 #include <gatedpaths/src/branches/network_ref.cpp>
 #include <gatedpaths/src/branches/no_trace.cpp>

@@ -52,16 +52,4 @@ void check_rows(
       output.sizes());
 }
 
-void check_input_kept(
-    const BranchLabel& branch, int64_t before, int64_t after) {
-  TORCH_CHECK_VALUE(
-      before == after,
-      branch.gate_kind,
-      "::forward: expected ",
-      branch.text(),
-      " to leave its input as it is while it is closed, got one that is "
-      "changed in place; use Skip::kZeroFill, or layers that do not work in "
-      "place");
-}
-
 }  // namespace gatedpaths::detail

@@ -3,6 +3,7 @@
 
 #include <gatedpaths/branches/detail/branch_checks.hpp>
 #include <gatedpaths/branches/detail/clone_module.hpp>
+#include <gatedpaths/branches/detail/input_watch.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
 #include <c10/core/WrapDimMinimal.h>
@@ -80,19 +81,29 @@ std::shared_ptr<OutputEntry> BranchList::entry(const at::Tensor& input) {
 
 at::Tensor BranchList::run_open(
     int64_t index, const at::Tensor& input, OutputEntry& entry) const {
+  const int64_t batch = batch_of(input);  // which may change in place
   at::Tensor output = run(index, input, entry);
-  remember(index, output, entry, batch_of(input));
+  remember(index, output, entry, batch);
+  return output;
+}
+
+at::Tensor BranchList::run_kept(
+    int64_t index, const at::Tensor& input, OutputEntry& entry) const {
+  InputWatch watch;
+  at::Tensor output = run_open(index, watch.watch(input), entry);
+  watch.check_open(label(index));
   return output;
 }
 
 at::Tensor BranchList::run_samples(
     int64_t index, const at::Tensor& input, OutputEntry& entry) const {
+  const int64_t samples = batch_of(input);  // which may change in place
   at::Tensor output = run(index, input, entry);
   if (output.defined()) {
     // First, or the siblings' sizes would be blamed.
-    check_rows(label(index), output, input.size(0));
+    check_rows(label(index), output, samples);
   }
-  remember(index, output, entry, input.size(0));
+  remember(index, output, entry, samples);
   return output;
 }
 
@@ -102,12 +113,9 @@ at::Tensor BranchList::run_closed(
     OutputEntry& entry,
     bool track_statistics) const {
   const NoTrace no_trace(*(*this)[index].branch.ptr(), track_statistics);
-  const auto version = [&] {
-    return input.is_inference() ? 0 : static_cast<int64_t>(input._version());
-  };
-  const int64_t before = version();
-  at::Tensor output = run_open(index, input, entry).detach();
-  check_input_kept(label(index), before, version());
+  InputWatch watch;
+  at::Tensor output = run_open(index, watch.watch(input), entry).detach();
+  watch.check_closed(label(index));
   no_trace.check(label(index));
   return output;
 }

@@ -52,6 +52,11 @@ class BranchList {
   at::Tensor run_open(
       int64_t index, const at::Tensor& input, OutputEntry& entry) const;
 
+  /// Runs an open branch on an input that is read again. Throws where it
+  /// changed it in place.
+  at::Tensor run_kept(
+      int64_t index, const at::Tensor& input, OutputEntry& entry) const;
+
   /// Runs a branch on some of the samples. Throws where it does not return one
   /// row for each.
   at::Tensor run_samples(

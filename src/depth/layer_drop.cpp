@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/depth/layer_drop.hpp>
 
+#include <gatedpaths/branches/detail/input_memory.hpp>
+#include <gatedpaths/branches/detail/input_watch.hpp>
+
+#include "../branches/branch_list.hpp"
 #include "../gates/next_draw.hpp"
 #include "../random/draw_conditional_set.hpp"
 #include "../random/draw_open_set.hpp"
@@ -62,7 +66,9 @@ torch::Tensor LayerDropBase::forward(const torch::Tensor& input) {
   }
   torch::Tensor output = input;
   for (const int64_t index : ran_branches()) {
-    auto next = any_branch(index).forward(output);
+    detail::InputWatch watch;
+    auto next = any_branch(index).forward(watch.watch(output));
+    watch.check_open(branches()->label(index));
     TORCH_CHECK_VALUE(
         next.sizes() == output.sizes(),
         "LayerDrop::forward: expected layer ",
@@ -75,7 +81,7 @@ torch::Tensor LayerDropBase::forward(const torch::Tensor& input) {
         next.sizes());
     output = std::move(next);
   }
-  return output;
+  return detail::apart_from(input, output);
 }
 
 void LayerDropBase::set_drop_rate(double value) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/depth/stochastic_depth.hpp>
 
+#include <gatedpaths/branches/detail/input_memory.hpp>
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
 #include "../branches/branch_list.hpp"
@@ -180,7 +181,7 @@ torch::Tensor StochasticDepthBase::forward(const torch::Tensor& input) {
   }
   if (!runs) {
     begin_forward_of({});
-    return options.residual() ? input : zeros(input, *entry);
+    return options.residual() ? input.clone() : zeros(input, *entry);
   }
   begin_forward_of(kDepthBranch);
   torch::Tensor index;  // undefined for all rows
@@ -189,10 +190,10 @@ torch::Tensor StochasticDepthBase::forward(const torch::Tensor& input) {
   }
   const bool runs_subset = index.defined() && drop.mode == DropMode::kSubset;
   const auto rows = runs_subset ? rows_of(input, index) : input;
-  auto output = branches()->run_open(kDepthBranch, rows, *entry);
+  auto output = branches()->run_kept(kDepthBranch, rows, *entry);
   check_output(rows, output, by_row);
   if (!options.residual() && !index.defined()) {
-    return factor == 1 ? output : output * factor;
+    return factor == 1 ? detail::apart_from(input, output) : output * factor;
   }
   if (index.defined() && !runs_subset) {
     output = rows_of(output, index);

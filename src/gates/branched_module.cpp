@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/branched_module.hpp>
 
+#include <gatedpaths/branches/detail/input_memory.hpp>
+#include <gatedpaths/branches/detail/input_watch.hpp>
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
 #include "../branches/branch_list.hpp"
 #include "../branches/detach_alone.hpp"
+#include "../branches/shared_input.hpp"
 #include "closed_options.hpp"
 
 #include <c10/util/Exception.h>
@@ -86,9 +89,20 @@ detail::BranchOutputs BranchedModule::run_branches(
     outputs.values.push_back(std::move(value));
   };
   const auto open = open_branches();
-  if (skip() == Skip::kZeroFill) {
+  const bool closed_run = skip() == Skip::kNoGrad;
+  detail::SharedInput shared(
+      *branches_,
+      input,
+      (closed_run ? num_branches() : static_cast<int64_t>(open.size())) > 1);
+  const auto run_open = [&](int64_t index) {
+    // At once: a later branch may be the last, which may work in place.
+    hold(
+        index,
+        detail::apart_from(input, shared.run_open(index, *outputs.entry)));
+  };
+  if (!closed_run) {
     for (const int64_t index : open) {
-      hold(index, branches_->run_open(index, input, *outputs.entry));
+      run_open(index);
     }
     return outputs;
   }
@@ -96,11 +110,10 @@ detail::BranchOutputs BranchedModule::run_branches(
   for (int64_t index = 0; index < num_branches(); ++index) {
     if (next_open != open.end() && *next_open == index) {
       ++next_open;
-      hold(index, branches_->run_open(index, input, *outputs.entry));
+      run_open(index);
       continue;
     }
-    auto value =
-        branches_->run_closed(index, input, *outputs.entry, track_statistics_);
+    auto value = shared.run_closed(index, *outputs.entry, track_statistics_);
     if (closed_value_ == ClosedValue::kDetached) {
       hold(index, detail::detach_alone(std::move(value)));
     }
@@ -118,11 +131,18 @@ detail::BranchOutputs BranchedModule::run_samples(
   const auto inputs = detail::take_rows(input, gates.rows, gates.disjoint);
   for (size_t i = 0; i < gates.ran.size(); ++i) {
     const int64_t index = gates.ran[i];
+    const bool has_all = !gates.rows[i].defined();
+    // One with all samples has the input itself: what becomes of that must not
+    // depend on how many samples another has.
+    detail::InputWatch watch;
+    const auto own = has_all ? watch.watch(input) : inputs[i];
+    auto value = gates.is_partial()
+                     ? branches_->run_samples(index, own, *outputs.entry)
+                     : branches_->run_open(index, own, *outputs.entry);
+    watch.check_open(branches_->label(index));
     outputs.positions.push_back(index);
     outputs.values.push_back(
-        gates.is_partial()
-            ? branches_->run_samples(index, inputs[i], *outputs.entry)
-            : branches_->run_open(index, inputs[i], *outputs.entry));
+        has_all ? detail::apart_from(input, value) : std::move(value));
   }
   return outputs;
 }

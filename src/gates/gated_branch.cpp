@@ -100,11 +100,13 @@ void GatedBranchBase::check_input(const torch::Tensor& input) const {
   detail::check_device(label(), *module_, input.device());
 }
 
-void GatedBranchBase::check_input_kept(int64_t before, int64_t after) const {
-  detail::check_input_kept(label(), before, after);
+void GatedBranchBase::check_open(const detail::InputWatch& watch) const {
+  watch.check_open(label());
 }
 
-void GatedBranchBase::check_trace(const detail::NoTrace& no_trace) const {
+void GatedBranchBase::check_closed(
+    const detail::InputWatch& watch, const detail::NoTrace& no_trace) const {
+  watch.check_closed(label());
   no_trace.check(label());
 }
 

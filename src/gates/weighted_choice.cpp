@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The forwards of a ChoiceBlock that an estimator weighs.
+#include <gatedpaths/branches/detail/input_memory.hpp>
 #include <gatedpaths/gates/branch_weighting.hpp>
 #include <gatedpaths/gates/choice_block.hpp>
 
 #include "../branches/branch_list.hpp"
 #include "../branches/detach_alone.hpp"
+#include "../branches/shared_input.hpp"
 #include "straight_through.hpp"
 
 #include <c10/util/Exception.h>
@@ -40,7 +42,8 @@ torch::Tensor ChoiceBlockBase::forward_weighted(const torch::Tensor& input) {
     other = detail::detach_alone(branches()->run_closed(
         weighting->other, input, *entry, /*track_statistics=*/false));
   }
-  const auto output = branches()->run_open(active, input, *entry);
+  const auto output =
+      detail::apart_from(input, branches()->run_open(active, input, *entry));
   return wants_gradient
              ? detail::straight_through(weighting->weights(), output, other)
              : output;
@@ -52,11 +55,11 @@ torch::Tensor ChoiceBlockBase::mixture(const torch::Tensor& input) {
   std::iota(all.begin(), all.end(), 0);
   begin_forward_of(all);
   const auto weights = weighting_->weights().to(input.device());
+  detail::SharedInput shared(*branches(), input, num_branches() > 1);
   torch::Tensor sum;
   for (const int64_t index : all) {
     // A weight has no dim, so that it does not decide the dtype.
-    const auto part =
-        branches()->run_open(index, input, *entry) * weights.select(0, index);
+    const auto part = shared.run_open(index, *entry) * weights.select(0, index);
     sum = sum.defined() ? sum + part : part;
   }
   return sum;

@@ -146,8 +146,8 @@ class LayerDropImpl
 /// (for a rate of 1, its limit: exactly so many, each set as likely). A dropped
 /// layer is the identity: it is not called, its gradients stay undefined, its
 /// buffers and all random streams untouched; `ran_branches()` tells which ran.
-/// Where all are dropped, the result is the input itself. Nothing is scaled, as
-/// in the paper.
+/// Where all are dropped, the result is a copy of the input. Nothing is scaled,
+/// as in the paper.
 ///
 /// Eval: nothing is drawn, and the layers last kept by hand run: all at first;
 /// `keep_every`, `keep_first` and `set_open` change it. A draw does not change
@@ -164,7 +164,9 @@ class LayerDropImpl
 /// Throws, when made: `c10::ValueError` for no layer, two layers of one name,
 /// an empty or dotted name, an empty holder, a rate outside `[0, 1]`, or
 /// `min_layers` outside `[0, number of layers]`. In `forward`:
-/// `c10::ValueError` where a layer returns another shape than its input's.
+/// `c10::ValueError` where a layer returns another shape than its input's, or
+/// changes its input in place: with the layers before it dropped, that would be
+/// the stack's own.
 ///
 /// Made from named layers, first to last, `(options, {{"a", a()}, ...})` or a
 /// `std::vector` of `NamedBranch`; or from `(options, a(), ...)` or a vector of

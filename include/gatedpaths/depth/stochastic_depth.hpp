@@ -131,11 +131,11 @@ class StochasticDepthImpl
 ///
 /// Training: rows are drawn as `DropMode` says and scaled as `DropScale` says.
 /// Where no row is kept the branch is not called: its gradients stay undefined,
-/// its buffers and all random streams untouched, and the result is the input
-/// itself (do not change it in place); `ran_branches()` tells. A rate of 0 is
-/// `x + branch(x)` bit for bit, and a rate of 1 never calls the branch; neither
-/// draws. Under `kSubset` dropped rows take no part in the branch's gradients;
-/// an inf or NaN of the branch in a dropped row never reaches the result.
+/// its buffers and all random streams untouched, and the result is a copy of
+/// the input; `ran_branches()` tells. A rate of 0 is `x + branch(x)` bit for
+/// bit, and a rate of 1 never calls the branch; neither draws. Under `kSubset`
+/// dropped rows take no part in the branch's gradients; an inf or NaN of the
+/// branch in a dropped row never reaches the result.
 ///
 /// Beside torchvision's `drop = StochasticDepth(p, mode)`, which wraps nothing
 /// and adds nothing, so that the branch always runs:
@@ -161,8 +161,9 @@ class StochasticDepthImpl
 ///
 /// Throws, when made: `c10::ValueError` for a rate outside `[0, 1]` or an empty
 /// holder. In `forward`: `c10::ValueError` where the branch returns another
-/// shape than the input's or (without residual) another number of rows, or the
-/// input has no batch dim or is on another device than the branch.
+/// shape than the input's or (without residual) another number of rows, or
+/// changes its input in place, or the input has no batch dim or is on another
+/// device than the branch.
 ///
 /// Example:
 /// ```

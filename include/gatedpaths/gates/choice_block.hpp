@@ -162,8 +162,9 @@ class ChoiceBlockImpl
 /// Throws, when made: `c10::ValueError` for no branch, two branches of one
 /// name, an empty or dotted name, an empty holder, bounds that do not fit, or
 /// options that contradict each other. In `forward`: `c10::ValueError` where
-/// two branches return different shapes for the same kind of input, or the
-/// input is on another device than the branch.
+/// two branches return different shapes for the same kind of input, the input
+/// is on another device than the branch, or a branch works in place on an input
+/// that is read again (see `GatedModule`).
 ///
 /// Made from named branches, `(options, {{"a", a()}, ...})` or a `std::vector`
 /// of `NamedBranch`; or from `(options, a(), ...)`, which are then called "0",

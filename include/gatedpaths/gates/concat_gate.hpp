@@ -137,8 +137,10 @@ class ConcatGateImpl
 /// name, an empty or dotted name, an empty holder, bounds that do not fit, or
 /// options that contradict each other. In `forward`: `c10::ValueError` for
 /// outputs that do not concatenate or an input on another device than the
-/// branch, with the branches' names and both shapes; `c10::Error` where the
-/// shape of a closed branch cannot be known (see `OutputShape`).
+/// branch, with the branches' names and both shapes, and for a branch that
+/// works in place on an input that is read again (see `GatedModule`);
+/// `c10::Error` where the shape of a closed branch cannot be known (see
+/// `OutputShape`).
 ///
 /// Made from named branches, `(options, {{"a", a()}, ...})` or a `std::vector`
 /// of `NamedBranch`; or from `(options, a(), ...)`, which are then called "0",

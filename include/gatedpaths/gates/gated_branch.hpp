@@ -4,7 +4,9 @@
 #include <gatedpaths/branches/detail/child.hpp>
 #include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/detail/forward_signature.hpp>
+#include <gatedpaths/branches/detail/input_memory.hpp>
 #include <gatedpaths/branches/detail/input_signature.hpp>
+#include <gatedpaths/branches/detail/input_watch.hpp>
 #include <gatedpaths/branches/detail/map_tensors.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
 #include <gatedpaths/branches/detail/output_memory.hpp>
@@ -90,20 +92,22 @@ class GatedBranchImpl
           this->zeros(entry.get(), batch, probe));
     }
     if (!gates->is_partial()) {
-      return run_child(entry.get(), batch, signature, std::forward<A>(args)...);
+      return run_all(entry.get(), batch, signature, args...);
     }
     const auto samples = gates->rows.front().size(0);
     if constexpr (!std::is_same_v<Result, torch::Tensor>) {
       this->learn_sizes(*entry, samples, probe);
     }
+    detail::InputWatch watch;
     const auto take = [&](const torch::Tensor& value) {
       return has_rows(value, batch)
                  ? detail::take_rows(value, gates->rows, gates->disjoint)
                        .front()
-                 : value;
+                 : watch.watch(value);
     };
     auto flat = detail::flatten_output<Result>(run_child(
         entry.get(), samples, signature, detail::map_tensors(args, take)...));
+    this->check_open(watch);
     return detail::build_output<Result>(
         this->put_back(std::move(flat), *entry, *gates));
   }
@@ -123,13 +127,43 @@ class GatedBranchImpl
     const auto entry = this->entry(signature);
     const int64_t batch = signature.batch();
     if (this->is_open()) {
-      return run_child(entry.get(), batch, signature, std::forward<A>(args)...);
+      const auto memory = memory_of(args...);
+      return apart_from(
+          memory,
+          run_child(entry.get(), batch, signature, std::forward<A>(args)...));
     }
     if (this->options.skip() == Skip::kNoGrad) {
       return run_closed(entry.get(), batch, signature, args...);
     }
     return detail::build_output<Result>(
         this->zeros(entry.get(), batch, make_probe(batch, args...)));
+  }
+
+  template <class... A>
+  static detail::InputMemory memory_of(const A&... args) {
+    detail::InputMemory memory;
+    const auto add = [&](const torch::Tensor& value) {
+      memory.add(value);
+      return value;
+    };
+    const auto add_all = [&](const auto& argument) {
+      if constexpr (std::is_same_v<
+                        std::decay_t<decltype(argument)>,
+                        torch::Tensor>) {
+        memory.add(argument);
+      } else {
+        detail::map_tensors(argument, add);
+      }
+    };
+    (add_all(args), ...);
+    return memory;
+  }
+
+  static Result apart_from(
+      const detail::InputMemory& memory, const Result& output) {
+    return detail::map_tensors(output, [&](const torch::Tensor& value) {
+      return memory.apart(value);
+    });
   }
 
   static bool has_rows(const torch::Tensor& value, int64_t batch) {
@@ -174,6 +208,24 @@ class GatedBranchImpl
     return output;
   }
 
+  // With gates for each sample: what becomes of the arguments must not depend
+  // on whether all are open.
+  template <class... A>
+  Result run_all(
+      detail::OutputEntry* entry,
+      int64_t batch,
+      const detail::InputSignature& signature,
+      const A&... args) {
+    detail::InputWatch watch;
+    const auto hand_on = [&](const torch::Tensor& value) {
+      return watch.watch(value);
+    };
+    const Result output = run_child(
+        entry, batch, signature, detail::map_tensors(args, hand_on)...);
+    this->check_open(watch);
+    return apart_from(memory_of(args...), output);
+  }
+
   template <class... A>
   Result run_closed(
       detail::OutputEntry* entry,
@@ -181,11 +233,13 @@ class GatedBranchImpl
       const detail::InputSignature& signature,
       const A&... args) {
     const detail::NoTrace no_trace(*child_, this->options.track_statistics());
-    auto flat = detail::flatten_output<Result>(
-        run_child(entry, batch, signature, args...));
-    this->check_input_kept(
-        signature.versions(), detail::InputSignature::of(args...).versions());
-    this->check_trace(no_trace);
+    detail::InputWatch watch;
+    const auto hand_on = [&](const torch::Tensor& value) {
+      return watch.watch(value);
+    };
+    auto flat = detail::flatten_output<Result>(run_child(
+        entry, batch, signature, detail::map_tensors(args, hand_on)...));
+    this->check_closed(watch, no_trace);
     this->close(flat);
     return detail::build_output<Result>(flat);
   }
@@ -195,7 +249,8 @@ class GatedBranchImpl
 
 /// One branch with one gate, around a module of any type.
 ///
-/// Training and eval: open, it is the child, bit for bit. Closed, it gives
+/// Training and eval: open, it is the child, bit for bit; an output in the
+/// memory of an argument is copied (see `GatedModule`). Closed, it gives
 /// zeros of the child's output: under `Skip::kZeroFill` the child is not
 /// called; under `Skip::kNoGrad` it is called without a graph. Either way its
 /// gradients stay undefined, and its buffers and all random streams untouched.
@@ -218,8 +273,9 @@ class GatedBranchImpl
 ///
 /// Throws, when made: `c10::ValueError` for an empty holder or options that
 /// contradict each other. In `forward`: `c10::Error` where the branch is closed
-/// and its output's shape cannot be known (see `OutputShape`); what the child
-/// throws.
+/// and its output's shape cannot be known (see `OutputShape`);
+/// `c10::ValueError` where the child works in place on an input that is read
+/// again (see `GatedModule`); what the child throws.
 ///
 /// Example:
 /// ```

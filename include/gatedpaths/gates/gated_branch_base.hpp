@@ -4,6 +4,7 @@
 #include <gatedpaths/branches/detail/branch_label.hpp>
 #include <gatedpaths/branches/detail/closed_spec.hpp>
 #include <gatedpaths/branches/detail/input_signature.hpp>
+#include <gatedpaths/branches/detail/input_watch.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
 #include <gatedpaths/branches/detail/output_memory.hpp>
 #include <gatedpaths/branches/detail/sample_gates.hpp>
@@ -87,11 +88,14 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   /// Throws where the child cannot take an input for what it is.
   void check_input(const torch::Tensor& input) const;
 
-  /// Throws where the closed child changed its input in place.
-  void check_input_kept(int64_t before, int64_t after) const;
+  /// Throws where the open child changed an argument in place that is read
+  /// again.
+  void check_open(const detail::InputWatch& watch) const;
 
-  /// Throws where the closed child changed something that cannot be put back.
-  void check_trace(const detail::NoTrace& no_trace) const;
+  /// Throws where the closed child changed an argument in place, or something
+  /// that cannot be put back.
+  void check_closed(
+      const detail::InputWatch& watch, const detail::NoTrace& no_trace) const;
 
   /// Makes what the closed child returned into what stands for it.
   void close(detail::FlatOutput& output) const;

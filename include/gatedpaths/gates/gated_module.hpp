@@ -31,9 +31,22 @@ namespace gatedpaths {
 ///
 /// What the gates and the layers on slots make has memory of its own, so that
 /// an in-place op on it changes nothing else: zeros, sums, concatenations, a
-/// bias alone, a closed branch's detached output. What they pass on is the very
-/// tensor that came: the output of a single open branch (also as the one slot
-/// of `Slots::dense`), and the input where nothing runs.
+/// bias alone, a closed branch's detached output. An open branch's output that
+/// nothing is added to is passed on as the very tensor that came, also in
+/// `Slots`; but never one in the memory of the gate's input. Such a one, as an
+/// identity returns it, is copied, and so is the input where nothing runs: what
+/// follows may work in place, whichever branches are open or dropped.
+///
+/// A branch may change its input in place where nothing reads that again: the
+/// last one that runs on it may (they run in the order of their indices, under
+/// `Skip::kNoGrad` the closed ones too; the active one of a `BranchWeighting`
+/// after the other), and one that runs on some samples only, since these are
+/// copies. In every other place `forward` throws a `c10::ValueError`, in
+/// training, eval and inference mode alike: for a branch after which another
+/// one runs, a closed one, one that has all samples by gates for each sample,
+/// and any in a `StochasticDepth` or `LayerDrop`. The input has changed by
+/// then. It is told by the tensors' versions, so that a write through a pointer
+/// is not seen.
 ///
 /// Not thread-safe: set gates and run forwards from one thread at a time.
 ///

@@ -35,7 +35,8 @@ struct SampleGates;
 /// normalises over them, and in training with a single sample of 1x1 it throws
 /// as it does for such a batch. A branch without a sample is closed: it is not
 /// called, and its gradients stay undefined. A branch with all samples is open:
-/// it gets the input itself, and all is bit for bit as without `open`.
+/// it gets the input itself, which it must not change in place (see
+/// `GatedModule`), and all is bit for bit as without `open`.
 ///
 /// Only under `Skip::kZeroFill`, since closed samples do not run.
 ///

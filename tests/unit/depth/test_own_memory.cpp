@@ -405,19 +405,32 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "OwnMemory: what is passed on is the tensor that came",
+    "OwnMemory: an output is passed on as it came, unless it is the input's",
     "[own_memory][forward]") {
   const auto x = row_of_four();
-  CHECK(GatedBranch(Identity())->forward(x).is_same(x));
-  CHECK(ChoiceBlock<>({{"a", Identity()}})->forward(x).is_same(x));
-  ConcatGate<> gate(ConcatGateOptions(1), {{"a", Identity()}});
-  CHECK(gate->forward(x).is_same(x));
-  CHECK(gate->forward_slots(x).at(0).is_same(x));
-  CHECK(gate->forward_slots(x).dense().is_same(x));
-  CHECK(StochasticDepth<>(Identity(), StochasticDepthOptions(1.0))
-            ->forward(x)
-            .is_same(x));
-  CHECK(LayerDrop<>(LayerDropOptions(1.0), {{"a", Identity()}})
-            ->forward(x)
-            .is_same(x));
+  const auto apart = [&](const torch::Tensor& result) {
+    return result.equal(x) && !result.is_alias_of(x);
+  };
+  CHECK(apart(GatedBranch(Identity())->forward(x)));
+  CHECK(apart(GatedBranch(ReturnsView())->forward(x)));
+  CHECK(apart(ChoiceBlock<>({{"a", Identity()}})->forward(x)));
+  ConcatGate<> gate(ConcatGateOptions(1), {{"a", ReturnsView()}});
+  CHECK(apart(gate->forward(x)));
+  CHECK(apart(gate->forward_slots(x).at(0)));
+  CHECK(apart(gate->forward_slots(x).dense()));
+  CHECK(apart(
+      StochasticDepth<>(Identity(), StochasticDepthOptions(1.0))->forward(x)));
+  CHECK(apart(
+      LayerDrop<>(LayerDropOptions(1.0), {{"a", Identity()}})->forward(x)));
+
+  KeepsOutput keeps;
+  const auto same = [&](const torch::Tensor& result) {
+    return result.is_same(keeps->kept);
+  };
+  CHECK(same(GatedBranch(keeps)->forward(x)));
+  CHECK(same(ChoiceBlock<>({{"a", keeps}})->forward(x)));
+  ConcatGate<> one(ConcatGateOptions(1), {{"a", keeps}});
+  CHECK(same(one->forward(x)));
+  CHECK(same(one->forward_slots(x).at(0)));
+  CHECK(same(LayerDrop<>(LayerDropOptions(0.0), {{"a", keeps}})->forward(x)));
 }

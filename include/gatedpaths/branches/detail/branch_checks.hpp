@@ -23,9 +23,4 @@ GATEDPATHS_EXPORT void check_device(
 GATEDPATHS_EXPORT void check_rows(
     const BranchLabel& branch, const at::Tensor& output, int64_t samples);
 
-/// Throws where a closed branch changed its input in place: `before` and
-/// `after` its run are the input's versions.
-GATEDPATHS_EXPORT void check_input_kept(
-    const BranchLabel& branch, int64_t before, int64_t after);
-
 }  // namespace gatedpaths::detail

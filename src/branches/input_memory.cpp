@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/branches/detail/input_memory.hpp>
+
+#include <algorithm>
+
+namespace gatedpaths::detail {
+namespace {
+
+// What tells one memory from another; of a tensor without a storage, such as a
+// sparse one, the tensor itself.
+const void* memory_key(const at::Tensor& tensor) {
+  return tensor.has_storage()
+             ? static_cast<const void*>(tensor.storage().unsafeGetStorageImpl())
+             : static_cast<const void*>(tensor.unsafeGetTensorImpl());
+}
+
+}  // namespace
+
+void InputMemory::add(const at::Tensor& tensor) {
+  if (tensor.defined()) {
+    memories_.push_back(memory_key(tensor));
+  }
+}
+
+at::Tensor InputMemory::apart(const at::Tensor& output) const {
+  const bool shares =
+      output.defined() &&
+      std::find(memories_.begin(), memories_.end(), memory_key(output)) !=
+          memories_.end();
+  return shares ? output.clone() : output;
+}
+
+}  // namespace gatedpaths::detail
