@@ -186,6 +186,7 @@ def print_others(results):
         ("per_sample", "us", 1e3),
         ("stochastic_depth", "ms", 1e6),
         ("learned", "us", 1e3),
+        ("known_shapes", "us", 1e3),
         ("wrappers", "ns", 1.0),
         ("bookkeeping", "ns", 1.0),
         ("compile", "s", 1e9),

@@ -38,6 +38,7 @@
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/branches/network_ref.hpp>
 #include <gatedpaths/branches/output_shape.hpp>
+#include <gatedpaths/branches/shape_state.hpp>
 #include <gatedpaths/depth/depth_rates.hpp>
 #include <gatedpaths/depth/drop_mode.hpp>
 #include <gatedpaths/depth/layer_drop.hpp>

@@ -34,14 +34,17 @@ extern const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library;
 const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 
 #include <gatedpaths/src/branches/any_branch.cpp>
+#include <gatedpaths/src/branches/argument_rule.cpp>
 #include <gatedpaths/src/branches/branch_checks.cpp>
 #include <gatedpaths/src/branches/branch_list.cpp>
+#include <gatedpaths/src/branches/branch_state.cpp>
 #include <gatedpaths/src/branches/clone_module.cpp>
 #include <gatedpaths/src/branches/closed_spec.cpp>
 #include <gatedpaths/src/branches/input_memory.cpp>
 #include <gatedpaths/src/branches/input_signature.cpp>
 #include <gatedpaths/src/branches/input_watch.cpp>
 #include <gatedpaths/src/branches/kept_module.cpp>
+#include <gatedpaths/src/branches/known_output.cpp>
 #include <gatedpaths/src/branches/network_ref.cpp>
 #include <gatedpaths/src/branches/no_trace.cpp>
 #include <gatedpaths/src/branches/output_memory.cpp>
@@ -51,6 +54,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/branches/restorable.cpp>
 #include <gatedpaths/src/branches/sample_gates.cpp>
 #include <gatedpaths/src/branches/sample_rows.cpp>
+#include <gatedpaths/src/branches/shape_state.cpp>
 #include <gatedpaths/src/depth/depth_rates.cpp>
 #include <gatedpaths/src/depth/drop_convention.cpp>
 #include <gatedpaths/src/depth/drop_mode.cpp>

@@ -127,35 +127,46 @@ const OutputSpec& BranchList::closed(
     int64_t open_sibling) const {
   ClosedBranch branch = closed_branch(index);
   if (open_sibling >= 0) {
-    const auto& sibling = entry.specs[static_cast<size_t>(open_sibling)];
-    if (sibling && sibling->holds_for(batch)) {
-      branch.open_sibling = &*sibling;
-    }
+    branch.open_sibling = find_known(open_sibling, entry, batch);
   }
-  const auto probe = [&](int64_t samples) {
-    const auto input = entry.input.zeros(samples < 0 ? batch : samples);
-    return FlatOutput{{(*this)[index].branch.forward(input)}, {}};
+  const auto run_probe = [&](int64_t samples) {
+    return probe(index, entry, batch, samples);
   };
-  auto& known = entry.specs[static_cast<size_t>(index)];
-  if ((known && known->holds_for(batch)) ||
+  KnownOutput* known = entry.find(index, branch.state);
+  if ((known != nullptr && known->find(batch) != nullptr) ||
       (branch.shape.is_like_open_sibling() && branch.open_sibling != nullptr)) {
-    return closed_spec(branch, entry, batch, probe);
+    return closed_spec(branch, entry, batch, run_probe);
   }
   check_device(branch.label, branch.module, entry.input.device);
-  const OutputSpec& spec = closed_spec(branch, entry, batch, probe);
+  const OutputSpec& spec = closed_spec(branch, entry, batch, run_probe);
   try {
     check_fits(index, spec, entry, batch);
   } catch (...) {
-    known.reset();  // or the next forward would take it for checked
+    // Or the next forward would take it for checked.
+    entry.forget(index, branch.state);
     throw;
   }
   return spec;
 }
 
-int64_t BranchList::best_known(const OutputEntry& entry, int64_t batch) const {
+FlatOutput BranchList::probe(
+    int64_t index,
+    const OutputEntry& entry,
+    int64_t batch,
+    int64_t samples) const {
+  const auto input = entry.input.zeros(samples < 0 ? batch : samples);
+  return FlatOutput{{(*this)[index].branch.forward(input)}, {}};
+}
+
+const OutputSpec* BranchList::find_known(
+    int64_t index, OutputEntry& entry, int64_t batch) const {
+  KnownOutput* known = entry.find(index, state_of(index));
+  return known == nullptr ? nullptr : known->find(batch);
+}
+
+int64_t BranchList::best_known(OutputEntry& entry, int64_t batch) const {
   for (int64_t i = 0; i < size(); ++i) {
-    const auto& spec = entry.specs[static_cast<size_t>(i)];
-    if (spec && spec->holds_for(batch)) {
+    if (find_known(i, entry, batch) != nullptr) {
       return i;
     }
   }
@@ -192,13 +203,14 @@ ClosedBranch BranchList::closed_branch(int64_t index) const {
   return {
       .label = label(index),
       .module = *(*this)[index].branch.ptr(),
-      .shape = shape_of(index)};
+      .shape = shape_of(index),
+      .state = state_of(index)};
 }
 
 at::Tensor BranchList::run(
     int64_t index, const at::Tensor& input, const OutputEntry& entry) const {
   const NamedBranch<>& branch = (*this)[index];
-  if (!entry.specs[static_cast<size_t>(index)]) {
+  if (entry.is_new_to(index)) {
     check_device(label(index), *branch.branch.ptr(), input.device());
   }
   return branch.branch.forward(input);
@@ -215,21 +227,31 @@ void BranchList::remember(
       "::forward: expected ",
       label(index).text(),
       " to return a tensor, got an undefined one");
-  auto& known = entry.specs[static_cast<size_t>(index)];
-  if (known && describes(*known, output, batch)) {
-    return;
+  const uint64_t state = state_of(index);
+  if (KnownOutput* known = entry.find(index, state)) {
+    const OutputSpec* spec = known->find(batch);
+    if (spec != nullptr && describes(*spec, output, batch)) {
+      known->ran_in = entry.forward;
+      return;
+    }
   }
-  OutputSpec spec = spec_of_returned({{output}, {}}, batch);
+  OutputSpec spec = spec_of({{output}, {}}, OutputSpec::Source::kReturned);
   check_declared(closed_branch(index), entry.input, spec, batch);
+  if (entry.at(index, state).contradicts(spec, batch)) {
+    memory_.forget_all_before(entry);
+  }
   check_fits(index, spec, entry, batch);
-  update_known(known, std::move(spec), batch);
+  KnownOutput& known = entry.at(index, state);
+  known.add(std::move(spec), batch);
+  known.ran_in = entry.forward;
 }
 
-// All that an entry holds fit each other, so one of them stands for all.
+// All that an entry holds fit each other, so one of them stands for all; but
+// what is remembered may no longer hold, as where a width was set.
 void BranchList::check_fits(
     int64_t index,
     const OutputSpec& spec,
-    const OutputEntry& entry,
+    OutputEntry& entry,
     int64_t batch) const {
   TORCH_CHECK_VALUE(
       has_concat_dim(spec.tensors.front()),
@@ -243,45 +265,82 @@ void BranchList::check_fits(
       " ",
       spec.tensors.front().text(batch));
   for (int64_t other = 0; other < size(); ++other) {
-    const auto& sibling = entry.specs[static_cast<size_t>(other)];
-    if (other == index || !sibling || !sibling->holds_for(batch)) {
+    if (other == index) {
       continue;
     }
-    const TensorSpec& a = spec.tensors.front();
-    const TensorSpec& b = sibling->tensors.front();
-    TORCH_CHECK_VALUE(
-        fit(a, b, batch),
-        gate_kind_,
-        "::forward: ",
-        label(index).text(),
-        " ",
-        source_text(spec.source),
-        " ",
-        a.text(batch),
-        ", but ",
-        label(other).text(),
-        " ",
-        source_text(sibling->source),
-        " ",
-        b.text(batch),
-        "; all dims ",
-        concat_dim_ ? c10::str("except dim=", *concat_dim_, " ") : "",
-        "must match");
-    TORCH_CHECK_VALUE(
-        a.device == b.device,
-        gate_kind_,
-        "::forward: ",
-        label(index).text(),
-        " ",
-        source_text(spec.source),
-        " a tensor on ",
-        a.device,
-        ", but ",
-        label(other).text(),
-        " one on ",
-        b.device);
-    return;
+    const auto* sibling = find_known(other, entry, batch);
+    if (sibling == nullptr) {
+      continue;
+    }
+    const auto& theirs = sibling->tensors.front();
+    if ((fit(spec.tensors.front(), theirs, batch) &&
+         spec.tensors.front().device == theirs.device) ||
+        still_returns_known(other, entry, batch)) {
+      check_fits_sibling(index, spec, other, *sibling, batch);
+      return;
+    }
+    entry.forget(other, state_of(other));
   }
+}
+
+bool BranchList::still_returns_known(
+    int64_t index, OutputEntry& entry, int64_t batch) const {
+  const ClosedBranch branch = closed_branch(index);
+  KnownOutput& known = entry.at(index, branch.state);
+  const OutputSpec& spec = *known.find(batch);
+  if (known.ran_in == entry.forward || branch.shape.has_sizes()) {
+    return true;
+  }
+  KnownOutput now;
+  try {
+    probe_output(branch, entry.input, now, batch, [&](int64_t samples) {
+      return probe(index, entry, batch, samples);
+    });
+  } catch (const c10::Error&) {
+    return true;  // at least nothing says otherwise
+  }
+  return !now.contradicts(spec, batch);
+}
+
+void BranchList::check_fits_sibling(
+    int64_t index,
+    const OutputSpec& spec,
+    int64_t other,
+    const OutputSpec& sibling,
+    int64_t batch) const {
+  const TensorSpec& a = spec.tensors.front();
+  const TensorSpec& b = sibling.tensors.front();
+  TORCH_CHECK_VALUE(
+      fit(a, b, batch),
+      gate_kind_,
+      "::forward: ",
+      label(index).text(),
+      " ",
+      source_text(spec.source),
+      " ",
+      a.text(batch),
+      ", but ",
+      label(other).text(),
+      " ",
+      source_text(sibling.source),
+      " ",
+      b.text(batch),
+      "; all dims ",
+      concat_dim_ ? c10::str("except dim=", *concat_dim_, " ") : "",
+      "must match");
+  TORCH_CHECK_VALUE(
+      a.device == b.device,
+      gate_kind_,
+      "::forward: ",
+      label(index).text(),
+      " ",
+      source_text(spec.source),
+      " a tensor on ",
+      a.device,
+      ", but ",
+      label(other).text(),
+      " one on ",
+      b.device);
 }
 
 bool BranchList::has_concat_dim(const TensorSpec& spec) const {

@@ -79,7 +79,7 @@ class BranchList {
 
   /// A branch whose output's shape is known, else one for which it is declared,
   /// else the first.
-  int64_t best_known(const OutputEntry& entry, int64_t batch) const;
+  int64_t best_known(OutputEntry& entry, int64_t batch) const;
 
   void clear_memory() noexcept { memory_.clear(); }
 
@@ -90,6 +90,18 @@ class BranchList {
  private:
   const OutputShape& shape_of(int64_t index) const;
   ClosedBranch closed_branch(int64_t index) const;
+  uint64_t state_of(int64_t index) const {
+    return memory_.state(index, *(*this)[index].branch.ptr());
+  }
+  const OutputSpec* find_known(
+      int64_t index, OutputEntry& entry, int64_t batch) const;
+  FlatOutput probe(
+      int64_t index,
+      const OutputEntry& entry,
+      int64_t batch,
+      int64_t samples) const;
+  bool still_returns_known(
+      int64_t index, OutputEntry& entry, int64_t batch) const;
   at::Tensor run(
       int64_t index, const at::Tensor& input, const OutputEntry& entry) const;
   void remember(
@@ -100,7 +112,13 @@ class BranchList {
   void check_fits(
       int64_t index,
       const OutputSpec& spec,
-      const OutputEntry& entry,
+      OutputEntry& entry,
+      int64_t batch) const;
+  void check_fits_sibling(
+      int64_t index,
+      const OutputSpec& spec,
+      int64_t other,
+      const OutputSpec& sibling,
       int64_t batch) const;
   bool has_concat_dim(const TensorSpec& spec) const;
   bool fit(const TensorSpec& a, const TensorSpec& b, int64_t batch) const;
@@ -109,7 +127,7 @@ class BranchList {
   std::vector<NamedBranch<>> branches_;
   OutputShape default_shape_;
   std::optional<int64_t> concat_dim_;
-  OutputMemory memory_;
+  mutable OutputMemory memory_;  // saves work, and decides nothing
 };
 
 }  // namespace gatedpaths::detail

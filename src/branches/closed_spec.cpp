@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <optional>
 #include <string>
@@ -52,84 +53,107 @@ class AutocastScope {
   std::optional<at::ScalarType> dtype_;
 };
 
-// An empty tensor's strides say little about its memory format; children keep
-// that of their input as long as they keep its dims.
-void take_format_of_input(OutputSpec& spec, const InputKind& input) {
-  for (auto& tensor : spec.tensors) {
-    const bool same_dims = tensor.sizes.size() == input.sizes.size() + 1;
-    tensor.memory_format =
-        same_dims ? input.memory_format : at::MemoryFormat::Contiguous;
-  }
-}
+// Without samples first: that costs next to nothing. Then few, but enough that
+// neither squares nor pairs of samples, nor a size of one, are taken for the
+// batch; batch norm takes them in training, too.
+constexpr std::array<int64_t, 4> kProbeSizes = {0, 4, 6, 3};
 
-// `returned`: what is known for one batch size alone, if anything.
-OutputSpec probe_empty(
-    Probe probe,
-    const InputKind& input,
-    const std::optional<OutputSpec>& returned) {
-  TORCH_CHECK(
-      std::find(input.sizes.begin(), input.sizes.end(), 0) == input.sizes.end(),
-      "the sizes of one sample have a zero too");
-  OutputSpec spec = spec_of(probe(0));
-  for (auto& tensor : spec.tensors) {
-    for (SizeRule& size : tensor.sizes) {
-      if (size.fixed == 0) {
-        size.per_sample = 1;
+constexpr auto kProbed = OutputSpec::Source::kProbed;
+
+// Tells how the output follows the batch, where batches of some sizes do.
+class Prober {
+ public:
+  Prober(
+      const ClosedBranch& branch, KnownOutput& known, int64_t batch, Probe run)
+      : branch_(branch), known_(known), batch_(batch), run_(run) {}
+
+  bool knows() const { return known_.find(batch_) != nullptr; }
+
+  /// Looks at one batch where the input's numbers tell what to expect.
+  void check_expected() {
+    const bool only_here = batch_ == 1 && branch_.expected_here != nullptr;
+    if (branch_.expected != nullptr && !only_here) {
+      const int64_t few = kProbeSizes[1];
+      if (const auto output = attempt(few)) {
+        if (output->same_kind(*branch_.expected) &&
+            output->same_sizes(*branch_.expected, few)) {
+          known_.set_rule(*branch_.expected);
+        } else {
+          known_.add(*output, few);
+        }
+      }
+    } else if (branch_.expected_here != nullptr) {
+      run_whole("the whole batch");
+    }
+    failures_.clear();  // they will be tried again
+  }
+
+  void run_few() {
+    if (batch_ < 0) {
+      return;
+    }
+    for (const int64_t samples : kProbeSizes) {
+      if (knows() || known_.rule() != nullptr || known_.is_irregular()) {
+        return;
+      }
+      if (known_.find(samples) != nullptr) {
+        continue;
+      }
+      if (auto output = attempt(samples)) {
+        known_.add(*std::move(output), samples);
+      }
+    }
+    known_.was_probed = true;
+  }
+
+  void run_whole(const char* what) {
+    if (!knows()) {
+      if (auto output = attempt(-1, what)) {
+        known_.add(*std::move(output), batch_);
       }
     }
   }
-  TORCH_CHECK(
-      !returned || spec.same_sizes(*returned, *returned->only_batch),
-      "the sizes disagree with what it returned before");
-  take_format_of_input(spec, input);
-  return spec;
-}
 
-// With one sample, sizes of one cannot be told from the batch, so a second
-// probe tells how each size grows.
-OutputSpec probe_samples(Probe probe, const InputKind& input) {
-  OutputSpec one = spec_of(probe(1));
-  const OutputSpec two = spec_of(probe(2));
-  TORCH_CHECK(
-      one.tensors.size() == two.tensors.size() &&
-          one.structure == two.structure,
-      "its output has ",
-      one.tensors.size(),
-      " tensors for one sample and ",
-      two.tensors.size(),
-      " for two");
-  for (size_t t = 0; t < one.tensors.size(); ++t) {
-    auto& sizes = one.tensors[t].sizes;
-    const auto& grown = two.tensors[t].sizes;
-    TORCH_CHECK(
-        sizes.size() == grown.size(),
-        "its output has ",
-        sizes.size(),
-        " dims for one sample and ",
-        grown.size(),
-        " for two");
-    for (size_t d = 0; d < sizes.size(); ++d) {
-      sizes[d].per_sample = grown[d].fixed - sizes[d].fixed;
-      sizes[d].fixed -= sizes[d].per_sample;
+  std::string failures() const {
+    return fmt::format("{}", fmt::join(failures_, "; "));
+  }
+
+ private:
+  std::optional<OutputSpec> attempt(
+      int64_t samples, const char* what = nullptr) {
+    try {
+      return spec_of(run_(samples), kProbed);
+    } catch (const std::exception& error) {
+      // Of all that was tried, as much as says why.
+      if (samples == 0) {
+        what = "an empty batch";
+      } else if (samples == kProbeSizes[1]) {
+        what = "4 samples";
+      }
+      if (what != nullptr) {
+        auto text = fmt::format("with {}: {}", what, first_line(error));
+        if (std::ranges::find(failures_, text) == failures_.end()) {
+          failures_.push_back(std::move(text));
+        }
+      }
+      return std::nullopt;
     }
   }
-  take_format_of_input(one, input);
-  return one;
-}
 
-OutputSpec probe_all(Probe probe, int64_t batch) {
-  OutputSpec spec = spec_of(probe(-1));
-  spec.only_batch = batch;
-  return spec;
-}
+  static std::string first_line(const std::exception& error) {
+    const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+    const std::string text = torch_error != nullptr
+                                 ? torch_error->what_without_backtrace()
+                                 : error.what();
+    return text.substr(0, text.find('\n'));
+  }
 
-std::string first_line(const std::exception& error) {
-  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-  const std::string text = torch_error != nullptr
-                               ? torch_error->what_without_backtrace()
-                               : error.what();
-  return text.substr(0, text.find('\n'));
-}
+  const ClosedBranch& branch_;
+  KnownOutput& known_;
+  int64_t batch_;
+  Probe run_;
+  std::vector<std::string> failures_;
+};
 
 std::optional<at::ScalarType> first_floating_dtype(
     const torch::nn::Module& module) {
@@ -139,6 +163,26 @@ std::optional<at::ScalarType> first_floating_dtype(
     }
   }
   return std::nullopt;
+}
+
+// A layer that keeps the dims keeps the memory format of its input, but a
+// convolution gives that of its weights, too.
+at::MemoryFormat usual_format(
+    const ClosedBranch& branch, const InputKind& input, size_t dims) {
+  const auto contiguous = at::MemoryFormat::Contiguous;
+  if (dims != input.sizes.size() + 1) {
+    return contiguous;
+  }
+  if (input.memory_format != contiguous) {
+    return input.memory_format;
+  }
+  for (const auto& parameter : branch.module.parameters()) {
+    if (parameter.defined() && static_cast<size_t>(parameter.dim()) == dims &&
+        parameter.suggest_memory_format() != contiguous) {
+      return parameter.suggest_memory_format();
+    }
+  }
+  return contiguous;
 }
 
 OutputSpec declared_spec(const ClosedBranch& branch, const InputKind& input) {
@@ -159,57 +203,9 @@ OutputSpec declared_spec(const ClosedBranch& branch, const InputKind& input) {
   }
   OutputSpec spec;
   spec.source = OutputSpec::Source::kDeclared;
+  tensor.memory_format = usual_format(branch, input, tensor.sizes.size());
   spec.tensors.push_back(std::move(tensor));
-  take_format_of_input(spec, input);
   return spec;
-}
-
-OutputSpec probe_spec(
-    const ClosedBranch& branch,
-    const OutputEntry& entry,
-    int64_t batch,
-    Probe probe) {
-  const AutocastScope autocast(entry.input);
-  const NoTrace no_trace(branch.module);
-  std::vector<std::string> failures;
-  const auto attempt = [&](const char* what, auto&& run) {
-    try {
-      return std::optional<OutputSpec>(run());
-    } catch (const std::exception& error) {
-      failures.push_back(fmt::format("{}: {}", what, first_line(error)));
-      return std::optional<OutputSpec>();
-    }
-  };
-  auto spec = attempt("with an empty batch", [&] {
-    return probe_empty(
-        probe,
-        entry.input,
-        entry.specs[static_cast<size_t>(branch.label.index)]);
-  });
-  if (!spec) {
-    const EvalScope eval(branch.module);
-    spec = attempt("with one and two samples in eval mode", [&] {
-      return probe_samples(probe, entry.input);
-    });
-    if (!spec) {
-      spec = attempt("with the whole batch in eval mode", [&] {
-        return probe_all(probe, batch);
-      });
-    }
-  }
-  no_trace.check(branch.label);
-  TORCH_CHECK(
-      spec.has_value(),
-      branch.label.gate_kind,
-      "::forward: expected to know what shape ",
-      branch.label.text(),
-      " would return for an input of ",
-      c10::IntArrayRef(entry.input.sizes),
-      " a sample, but it is closed, has not run on such an input, and every "
-      "probe failed (",
-      fmt::format("{}", fmt::join(failures, "; ")),
-      "); declare its output_shape, or run it open once, or use Skip::kNoGrad");
-  return *std::move(spec);
 }
 
 }  // namespace
@@ -248,21 +244,64 @@ void check_declared(
   }
 }
 
+void probe_output(
+    const ClosedBranch& branch,
+    const InputKind& input,
+    KnownOutput& known,
+    int64_t batch,
+    Probe probe) {
+  const AutocastScope autocast(input);
+  const NoTrace no_trace(branch.module);
+  Prober prober(branch, known, batch, probe);
+  prober.check_expected();
+  no_trace.check(branch.label);
+  if (prober.knows()) {
+    return;
+  }
+  if (!known.was_probed) {
+    prober.run_few();
+  }
+  prober.run_whole("the whole batch");
+  if (!prober.knows() && branch.module.is_training()) {
+    const EvalScope eval(branch.module);
+    prober.run_few();
+    prober.run_whole("the whole batch in eval mode");
+  }
+  no_trace.check(branch.label);
+  if (!prober.knows()) {
+    known.settle_for_rule();
+  }
+  TORCH_CHECK(
+      prober.knows(),
+      branch.label.gate_kind,
+      "::forward: expected to know what shape ",
+      branch.label.text(),
+      " would return for an input of ",
+      c10::IntArrayRef(input.sizes),
+      " a sample, but it is closed, has not run on such an input, and every "
+      "probe failed (",
+      prober.failures(),
+      "); declare its output_shape, or run it open once, or use Skip::kNoGrad");
+}
+
 const OutputSpec& closed_spec(
     const ClosedBranch& branch,
     OutputEntry& entry,
     int64_t batch,
     Probe probe) {
-  auto& known = entry.specs[static_cast<size_t>(branch.label.index)];
   if (branch.shape.is_like_open_sibling() && branch.open_sibling != nullptr) {
     return *branch.open_sibling;
   }
-  if (known && known->holds_for(batch)) {
-    return *known;
+  KnownOutput& known = entry.at(branch.label.index, branch.state);
+  if (const OutputSpec* spec = known.find(batch)) {
+    return *spec;
   }
-  known = branch.shape.has_sizes() ? declared_spec(branch, entry.input)
-                                   : probe_spec(branch, entry, batch, probe);
-  return *known;
+  if (branch.shape.has_sizes()) {
+    known.set_rule(declared_spec(branch, entry.input));
+  } else {
+    probe_output(branch, entry.input, known, batch, probe);
+  }
+  return *known.find(batch);
 }
 
 }  // namespace gatedpaths::detail

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/input_signature.hpp>
 
+#include <gatedpaths/branches/detail/hash_mix.hpp>
+
 #include <ATen/autocast_mode.h>
+#include <c10/core/DefaultDtype.h>
+#include <c10/core/ScalarTypeToTypeMeta.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
 
 namespace gatedpaths::detail {
 
@@ -39,10 +47,76 @@ void InputSignature::add(const at::Tensor& tensor) {
   code_.append(sizes.begin() + (has_batch ? 1 : 0), sizes.end());
 }
 
-void InputSignature::add_autocast() {
-  // The dtype counts only while autocast is on.
+void InputSignature::add(const char* text) {
+  if (text != nullptr) {
+    add(std::string_view(text));
+  }
+}
+
+void InputSignature::add(const at::Scalar& value) {
+  code_.push_back(static_cast<int64_t>(value.type()));
+  if (value.isComplex()) {
+    add(value.toComplexDouble());
+  } else if (value.isFloatingPoint()) {
+    add(value.toDouble());
+  } else if (value.isBoolean()) {
+    add(value.toBool());
+  } else if (value.isIntegral(/*includeBool=*/false)) {
+    add(value.toLong());
+  }
+}
+
+void InputSignature::add(const at::Device& device) {
+  code_.push_back(
+      static_cast<int64_t>(device.type()) << 8 |
+      (static_cast<int64_t>(device.index()) & 0xff));
+}
+
+void InputSignature::add_surroundings() {
+  // Autocast's dtype counts only while it is on.
   const auto dtype = autocast_dtype(device_type_);
-  code_.push_back(dtype ? static_cast<int64_t>(*dtype) : -1);
+  const auto usual = c10::typeMetaToScalarType(c10::get_default_dtype());
+  code_.push_back(
+      (dtype ? static_cast<int64_t>(*dtype) : 0xff) |
+      static_cast<int64_t>(usual) << 8);
+}
+
+void InputSignature::add_bytes(const void* bytes, size_t count) {
+  uint64_t hash = count;
+  const auto* next = static_cast<const unsigned char*>(bytes);
+  while (count > 0) {
+    uint64_t word = 0;
+    const size_t taken = std::min(count, sizeof(word));
+    std::memcpy(&word, next, taken);
+    hash = hash_mix(hash, word);
+    next += taken;
+    count -= taken;
+  }
+  add_number(static_cast<int64_t>(hash), /*is_int=*/false);
+}
+
+InputSignature::Numbers InputSignature::numbers() const {
+  Numbers result;
+  for (const Place& place : numbers_) {
+    result.push_back({code_[place.index], place.is_int});
+  }
+  return result;
+}
+
+InputSignature InputSignature::without_numbers() const {
+  InputSignature rest = *this;
+  for (const Place& place : numbers_) {
+    rest.code_[place.index] = 0;
+  }
+  return rest;
+}
+
+uint64_t InputSignature::hash() const noexcept {
+  uint64_t hash = code_.size();
+  for (const int64_t number : code_) {
+    hash = hash_mix(hash, static_cast<uint64_t>(number));
+  }
+  return hash;
 }
 
 }  // namespace gatedpaths::detail

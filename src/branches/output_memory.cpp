@@ -7,8 +7,8 @@
 namespace gatedpaths::detail {
 namespace {
 
-// Inputs of ever new sizes must not grow the memory without bound.
-constexpr size_t kMaxEntries = 64;
+// Of one branch for one kind of input: widths that are set, mostly.
+constexpr size_t kMaxStates = 256;
 
 }  // namespace
 
@@ -40,78 +40,116 @@ at::Tensor InputKind::zeros(int64_t samples) const {
   return spec.zeros(samples);
 }
 
+KnownOutput* OutputEntry::find_behind(int64_t branch, uint64_t state) {
+  auto& known = branches[static_cast<size_t>(branch)];
+  const auto found =
+      std::find_if(known.begin(), known.end(), [state](const InState& one) {
+        return one.state == state;
+      });
+  if (found == known.end()) {
+    return nullptr;
+  }
+  std::rotate(known.begin(), found, found + 1);
+  return known.front().output.get();
+}
+
+KnownOutput& OutputEntry::at(int64_t branch, uint64_t state) {
+  if (KnownOutput* known = find(branch, state)) {
+    return *known;
+  }
+  auto& known = branches[static_cast<size_t>(branch)];
+  if (known.size() == kMaxStates) {
+    known.pop_back();
+  }
+  known.insert(known.begin(), InState{state, std::make_unique<KnownOutput>()});
+  return *known.front().output;
+}
+
+void OutputEntry::forget(int64_t branch, uint64_t state) {
+  std::erase_if(
+      branches[static_cast<size_t>(branch)],
+      [state](const InState& one) { return one.state == state; });
+}
+
 void OutputMemory::clear() noexcept {
   last_.reset();
   entries_.clear();
+  rules_.clear();
+  for (auto& state : states_) {
+    state = BranchState();
+  }
 }
 
-const std::shared_ptr<OutputEntry>& OutputMemory::find_or_make(
-    const InputSignature& signature) {
-  const auto found =
-      std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
-        return entry->signature == signature;
-      });
-  if (found != entries_.end()) {
-    last_ = *found;
-    return last_;
+void OutputMemory::keep_last() { entries_.put(last_->signature, last_); }
+
+void OutputMemory::forget_all_before(OutputEntry& entry) {
+  entries_.clear();
+  rules_.clear();
+  for (auto& branch : entry.branches) {
+    std::erase_if(branch, [&](const OutputEntry::InState& one) {
+      return one.output->ran_in != entry.forward;
+    });
   }
-  if (entries_.size() == kMaxEntries) {
-    entries_.erase(entries_.begin());
+  if (entry.numbers) {
+    *entry.numbers = ArgumentRules();
+  }
+  if (last_.get() == &entry) {
+    keep_last();
+  }
+}
+
+void OutputMemory::find_or_make(const InputSignature& signature) {
+  if (const Entry* known = entries_.find(signature)) {
+    last_ = *known;
+    return;
   }
   last_ = std::make_shared<OutputEntry>();
   last_->signature = signature;
   last_->signature.forget_tensor();
   last_->input = InputKind::of(*signature.first_tensor());
-  last_->specs.resize(branches_);
-  entries_.push_back(last_);
-  return last_;
+  last_->branches.resize(states_.size());
+  if (!signature.has_numbers()) {
+    keep_last();
+    return;
+  }
+  auto rest = last_->signature.without_numbers();
+  if (const Rules* rules = rules_.find(rest)) {
+    last_->numbers = *rules;
+  } else {
+    last_->numbers = rules_.put(rest, std::make_shared<ArgumentRules>());
+  }
 }
 
 bool describes(
-    const OutputSpec& spec, const at::Tensor& output, int64_t batch) {
-  if (!output.defined() || spec.source != OutputSpec::Source::kReturned ||
-      spec.tensors.size() != 1 || !spec.holds_for(batch)) {
+    const OutputSpec& spec, c10::ArrayRef<at::Tensor> output, int64_t batch) {
+  if (spec.source != OutputSpec::Source::kReturned ||
+      spec.tensors.size() != output.size()) {
     return false;
   }
-  const TensorSpec& tensor = spec.tensors.front();
-  const auto sizes = output.sizes();
-  if (sizes.size() != tensor.sizes.size() ||
-      output.scalar_type() != tensor.dtype ||
-      output.device() != tensor.device) {
-    return false;
-  }
-  for (size_t d = 0; d < sizes.size(); ++d) {
-    if (sizes[d] != tensor.sizes[d].at(batch)) {
+  for (size_t t = 0; t < output.size(); ++t) {
+    const TensorSpec& tensor = spec.tensors[t];
+    if (output[t].defined() != tensor.defined) {
+      return false;
+    }
+    if (!tensor.defined) {
+      continue;
+    }
+    const auto sizes = output[t].sizes();
+    if (sizes.size() != tensor.sizes.size() ||
+        output[t].scalar_type() != tensor.dtype ||
+        output[t].device() != tensor.device) {
+      return false;
+    }
+    for (size_t d = 0; d < sizes.size(); ++d) {
+      if (sizes[d] != tensor.sizes[d].at(batch)) {
+        return false;
+      }
+    }
+    if (output[t].suggest_memory_format() != tensor.memory_format) {
       return false;
     }
   }
-  return output.suggest_memory_format() == tensor.memory_format;
-}
-
-OutputSpec spec_of_returned(const FlatOutput& output, int64_t batch) {
-  OutputSpec spec = spec_of(output);
-  spec.source = OutputSpec::Source::kReturned;
-  // One tensor whose first size is the batch's follows the batch; in anything
-  // else equal numbers may be a coincidence.
-  if (spec.tensors.size() == 1 && spec.structure.empty() && batch >= 0 &&
-      !spec.tensors.front().sizes.empty() &&
-      spec.tensors.front().sizes.front().fixed == batch) {
-    spec.tensors.front().sizes.front() = {.fixed = 0, .per_sample = 1};
-  } else {
-    spec.only_batch = batch;
-  }
-  return spec;
-}
-
-void update_known(
-    std::optional<OutputSpec>& known, OutputSpec returned, int64_t batch) {
-  if (known && !known->only_batch && known->same_sizes(returned, batch)) {
-    for (size_t t = 0; t < returned.tensors.size(); ++t) {
-      returned.tensors[t].sizes = known->tensors[t].sizes;
-    }
-    returned.only_batch.reset();
-  }
-  known = std::move(returned);
+  return true;
 }
 
 }  // namespace gatedpaths::detail

@@ -53,6 +53,29 @@ std::string TensorSpec::text(int64_t batch) const {
   return sizes_text(sizes_at(batch));
 }
 
+OutputSpec OutputSpec::fixed_at(int64_t batch) const {
+  OutputSpec fixed = *this;
+  for (auto& tensor : fixed.tensors) {
+    for (SizeRule& size : tensor.sizes) {
+      size = {.fixed = size.at(batch), .per_sample = 0};
+    }
+  }
+  return fixed;
+}
+
+bool OutputSpec::same_kind(const OutputSpec& other) const {
+  return structure == other.structure &&
+         std::equal(
+             tensors.begin(),
+             tensors.end(),
+             other.tensors.begin(),
+             other.tensors.end(),
+             [](const TensorSpec& x, const TensorSpec& y) {
+               return x.defined == y.defined && x.dtype == y.dtype &&
+                      x.device == y.device && x.sizes.size() == y.sizes.size();
+             });
+}
+
 bool OutputSpec::same_sizes(const OutputSpec& other, int64_t batch) const {
   return structure == other.structure &&
          std::equal(
@@ -66,9 +89,9 @@ bool OutputSpec::same_sizes(const OutputSpec& other, int64_t batch) const {
              });
 }
 
-OutputSpec spec_of(const FlatOutput& output) {
+OutputSpec spec_of(const FlatOutput& output, OutputSpec::Source source) {
   OutputSpec spec;
-  spec.source = OutputSpec::Source::kProbed;
+  spec.source = source;
   spec.structure.assign(output.structure.begin(), output.structure.end());
   for (const auto& tensor : output.tensors) {
     spec.tensors.push_back(fixed_spec(tensor));

@@ -70,6 +70,8 @@ void BranchedModule::to(torch::Device device, bool non_blocking) {
   Module::to(device, non_blocking);
 }
 
+void BranchedModule::forget_outputs() noexcept { branches_->clear_memory(); }
+
 const AnyBranch& BranchedModule::any_branch(int64_t index) const {
   check_branch_index("branch", index);
   return (*branches_)[index].branch;

@@ -10,6 +10,8 @@
 #include <ATen/ops/zeros_like.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <optional>
 #include <ostream>
 #include <utility>
 
@@ -121,13 +123,35 @@ void GatedBranchBase::close(detail::FlatOutput& output) const {
   }
 }
 
+bool GatedBranchBase::is_known(
+    c10::ArrayRef<torch::Tensor> output,
+    c10::IntArrayRef structure,
+    detail::OutputEntry& entry,
+    int64_t batch) {
+  auto* known = entry.find(0, memory_.state(0, *module_));
+  const auto* spec = known == nullptr ? nullptr : known->find(batch);
+  return spec != nullptr && detail::describes(*spec, output, batch) &&
+         structure == spec->structure;
+}
+
 void GatedBranchBase::remember(
     const detail::FlatOutput& output,
     detail::OutputEntry& entry,
-    int64_t batch) const {
-  auto spec = detail::spec_of_returned(output, batch);
+    int64_t batch) {
+  if (is_known(output.tensors, output.structure, entry, batch)) {
+    return;
+  }
+  const uint64_t state = memory_.state(0, *module_);
+  auto spec = detail::spec_of(output, detail::OutputSpec::Source::kReturned);
   detail::check_declared(closed_branch(), entry.input, spec, batch);
-  detail::update_known(entry.specs.front(), std::move(spec), batch);
+  if (entry.at(0, state).contradicts(spec, batch)) {
+    memory_.forget_all_before(entry);
+  }
+  auto& known = entry.at(0, state);
+  known.add(std::move(spec), batch);
+  if (entry.numbers) {
+    learn_numbers(entry, known, state, batch);
+  }
 }
 
 detail::FlatOutput GatedBranchBase::zeros(
@@ -136,11 +160,7 @@ detail::FlatOutput GatedBranchBase::zeros(
       entry != nullptr,
       "GatedBranch::forward: expected a tensor among the arguments of a closed "
       "branch, got none; use Skip::kNoGrad");
-  const auto& known = entry->specs.front();
-  if (!known || !known->holds_for(batch)) {
-    detail::check_device(label(), *module_, entry->input.device);
-  }
-  const auto& spec = detail::closed_spec(closed_branch(), *entry, batch, probe);
+  const auto& spec = find_out(*entry, batch, probe);
   detail::FlatOutput flat;
   for (const auto& tensor : spec.tensors) {
     flat.tensors.push_back(tensor.zeros(batch));
@@ -151,9 +171,10 @@ detail::FlatOutput GatedBranchBase::zeros(
 
 detail::FlatOutput GatedBranchBase::put_back(
     detail::FlatOutput output,
-    const detail::OutputEntry& entry,
-    const detail::SampleGates& gates) const {
-  const auto& known = entry.specs.front();
+    detail::OutputEntry& entry,
+    const detail::SampleGates& gates) {
+  const auto* known = entry.find(0, memory_.state(0, *module_));
+  const auto* rule = known == nullptr ? nullptr : known->rule();
   const auto samples = gates.rows.front().size(0);
   for (size_t t = 0; t < output.tensors.size(); ++t) {
     auto& tensor = output.tensors[t];
@@ -162,7 +183,7 @@ detail::FlatOutput GatedBranchBase::put_back(
     }
     detail::check_rows(label(), tensor, samples);
     TORCH_CHECK_VALUE(
-        known->only_batch || known->tensors[t].sizes.front().per_sample == 1,
+        rule == nullptr || rule->tensors[t].sizes.front().per_sample == 1,
         gate_kind(),
         "::forward: expected ",
         label().text(),
@@ -175,8 +196,79 @@ detail::FlatOutput GatedBranchBase::put_back(
 }
 
 void GatedBranchBase::learn_sizes(
-    detail::OutputEntry& entry, int64_t samples, detail::Probe probe) const {
-  detail::closed_spec(closed_branch(), entry, samples, probe);
+    detail::OutputEntry& entry, int64_t samples, detail::Probe probe) {
+  find_out(entry, samples, probe);
+}
+
+const detail::OutputSpec& GatedBranchBase::find_out(
+    detail::OutputEntry& entry, int64_t batch, detail::Probe probe) {
+  auto branch = closed_branch();
+  if (auto* known = entry.find(0, branch.state)) {
+    if (const auto* spec = known->find(batch)) {
+      return *spec;
+    }
+  }
+  const bool is_new = entry.is_new_to(0);
+  std::optional<detail::OutputSpec> expected;
+  std::optional<detail::OutputSpec> expected_here;
+  if (entry.numbers && !branch.shape.has_sizes()) {
+    const auto numbers = entry.signature.numbers();
+    const auto trusts = [&](detail::ArgumentRule& rule, auto& expects) {
+      expects = rule.expect(numbers);
+      if (!expects || !rule.is_trusted()) {
+        return false;
+      }
+      rule.count_trusted();
+      entry.trusted = std::move(expects);
+      return true;
+    };
+    // One sample may be an exception from how an output follows the batch.
+    auto& rule = entry.numbers->of(branch.state);
+    if (batch == 1) {
+      expected = rule.expect(numbers);
+    }
+    if ((batch != 1 && trusts(rule, expected)) ||
+        trusts(entry.numbers->of(branch.state, batch), expected_here)) {
+      return *entry.trusted;
+    }
+    branch.expected = expected ? &*expected : nullptr;
+    branch.expected_here = expected_here ? &*expected_here : nullptr;
+  }
+  if (is_new) {
+    detail::check_device(label(), *module_, entry.input.device);
+  }
+  const auto& spec = detail::closed_spec(branch, entry, batch, probe);
+  if (entry.numbers && !branch.shape.has_sizes()) {
+    learn_numbers(entry, entry.at(0, branch.state), branch.state, batch);
+  }
+  return spec;
+}
+
+// A number that may never come again is only kept as long as the rules for it
+// are not trusted.
+void GatedBranchBase::learn_numbers(
+    detail::OutputEntry& entry,
+    detail::KnownOutput& known,
+    uint64_t state,
+    int64_t batch) {
+  const auto numbers = entry.signature.numbers();
+  auto& rule = entry.numbers->of(state);
+  auto& rule_here = entry.numbers->of(state, batch);
+  const auto& output = *known.find(batch);
+  if (known.rule() != nullptr) {
+    rule.see(numbers, *known.rule());
+  } else if (const auto expected = rule.expect(numbers);
+             expected && batch != 1) {
+    if (expected->same_kind(output) && expected->same_sizes(output, batch)) {
+      rule.see(numbers, *expected);
+    } else {
+      rule.contradict();
+    }
+  }
+  rule_here.see(numbers, output.fixed_at(batch));
+  if (!rule.is_trusted() && !rule_here.is_trusted()) {
+    memory_.keep_last();
+  }
 }
 
 std::shared_ptr<torch::nn::Module> GatedBranchBase::clone_branch(
@@ -190,9 +282,12 @@ detail::BranchLabel GatedBranchBase::label() const {
   return {gate_kind(), 0, kBranchName};
 }
 
-detail::ClosedBranch GatedBranchBase::closed_branch() const {
+detail::ClosedBranch GatedBranchBase::closed_branch() {
   return {
-      .label = label(), .module = *module_, .shape = options.output_shape()};
+      .label = label(),
+      .module = *module_,
+      .shape = options.output_shape(),
+      .state = memory_.state(0, *module_)};
 }
 
 }  // namespace gatedpaths

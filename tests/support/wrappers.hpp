@@ -125,9 +125,11 @@ class Wrapper {
     return gate().is_open(1) && !gate().is_open(0) ? output : torch::Tensor();
   }
 
-  /// How many probes an unknown shape costs while the child is closed.
+  /// How many probes an unknown shape costs while the child is closed, one
+  /// without samples and one with some; half of it where the child has run on
+  /// another batch size.
   int64_t probes() const {
-    return kind_ == Kind::kGatedBranch || kind_ == Kind::kConcatGate ? 1 : 0;
+    return kind_ == Kind::kGatedBranch || kind_ == Kind::kConcatGate ? 2 : 0;
   }
 
   CountingChild child;

@@ -21,14 +21,49 @@ namespace gatedpaths {
 ///
 /// Sizes are without the batch dim: `{16, 5, 5}` for an output `[N, 16, 5, 5]`.
 /// Declaring nothing is fine: the shape is then what the branch really returned
-/// for such an input, or is found by a probe (a forward without a trace of an
-/// empty batch, and where that fails of one sample in eval mode). Declare it
-/// where a branch must never run just to learn its shape, or cannot run on an
-/// empty batch.
+/// for such an input, or is found by probes, which are forwards without a
+/// trace. Declare it where a branch must never run just to learn its shape, or
+/// where the values in its input decide it, which no probe can know.
 ///
-/// A size that is zero for an empty batch is taken to be the batch size. Where
-/// it is a multiple of it (a branch that folds time into the batch), run the
-/// branch open once, or use `Skip::kNoGrad`.
+/// What is remembered, and for what:
+///
+/// - The kind of input: the sizes but the batch's, dtype, device and memory
+///   format of every tensor among the arguments; every number, flag and text
+///   among them (of other types, those that `std::hash` takes, and plain
+///   structs without padding or floating members; pointers and all else are
+///   taken not to matter); autocast and the default dtype.
+/// - The state of the branch: train or eval of the branch as a whole, and the
+///   dtype, device, sizes and memory format of one of its weights. A module
+///   with a width or depth that is set derives from `ShapeState`.
+/// - How each size follows the batch. One batch size never tells: a size that
+///   equals it may be a number of channels, one that is zero without samples
+///   the batch's square. Two tell where each size is the same or the batch's
+///   own, three where it is on a line with the batch; whether the branch ran on
+///   them or was probed makes no difference. Else each batch size is known by
+///   itself, and one sample always is: what squeezes gives another shape then.
+///   A size that stops to grow beyond some batch is only known to do so once
+///   the branch has run on more.
+///
+/// Thousands of kinds are remembered for each gate (and for each kind, hundreds
+/// of states and a thousand batch sizes of a branch that follows no line); the
+/// one that was not used the longest makes room. So a closed branch is called
+/// while something about it is new, and not any more after that: with an empty
+/// batch, then with 4 samples, and where these do not tell, with 6, 3, and as
+/// many as there are (with one, where there is one); in eval mode only where
+/// its own mode will not do.
+///
+/// A number that is another in every forward, such as a step or a temperature,
+/// would be new for ever. So where 32 of its values have given the same sizes,
+/// or sizes on a line with an integer, other values are trusted to, and another
+/// probe is made each time that as many were trusted as were seen. Where a
+/// probe or a run breaks such a rule it takes four times as many. Flags and
+/// enumerators are choices, no such numbers. Declare the shape where it must be
+/// right for a number that jumps late.
+///
+/// What the branch returns when it runs is always right, and ends what was
+/// remembered otherwise: if it returns something else than it did for such an
+/// input in such a state, its gate forgets all that its branches returned
+/// before. `forget_outputs()` of a gate does so at once.
 ///
 /// A declared shape is held against what the branch returns when it is open; a
 /// difference is a `c10::ValueError`.

@@ -41,6 +41,12 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
   /// \overload
   void to(torch::Device device, bool non_blocking = false) override;
 
+  /// Forgets what the branches returned before, so that their shapes are found
+  /// out anew (see `OutputShape`). For branches whose shape something else
+  /// decides than the input, their mode and their weights, and that are no
+  /// `ShapeState`.
+  void forget_outputs() noexcept;
+
  protected:
   /// How closed branches are skipped; the same for all branches.
   struct Settings {

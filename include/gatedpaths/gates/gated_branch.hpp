@@ -191,7 +191,7 @@ class GatedBranchImpl
       int64_t batch,
       const detail::InputSignature& signature,
       A&&... args) {
-    if (entry != nullptr && !entry->specs.front()) {
+    if (entry != nullptr && entry->is_new_to(0)) {
       this->check_input(*signature.first_tensor());
     }
     Result output = child_->forward(std::forward<A>(args)...);
@@ -199,8 +199,7 @@ class GatedBranchImpl
       return output;
     }
     if constexpr (std::is_same_v<Result, torch::Tensor>) {
-      const auto& known = entry->specs.front();
-      if (known && detail::describes(*known, output, batch)) {
+      if (this->is_known(output, {}, *entry, batch)) {
         return output;
       }
     }

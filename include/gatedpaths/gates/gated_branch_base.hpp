@@ -67,6 +67,11 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   /// \overload
   void to(torch::Device device, bool non_blocking = false) override;
 
+  /// Forgets what the child returned before, so that its shape is found out
+  /// anew (see `OutputShape`). For a child whose shape something else decides
+  /// than its arguments, mode and weights, and that is no `ShapeState`.
+  void forget_outputs() noexcept { memory_.clear(); }
+
  protected:
   /// Registers the child as "branch".
   ///
@@ -100,11 +105,18 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   /// Makes what the closed child returned into what stands for it.
   void close(detail::FlatOutput& output) const;
 
+  /// Whether the child is already known to return tensors like these.
+  bool is_known(
+      c10::ArrayRef<torch::Tensor> output,
+      c10::IntArrayRef structure,
+      detail::OutputEntry& entry,
+      int64_t batch);
+
   /// Remembers the child's output.
   void remember(
       const detail::FlatOutput& output,
       detail::OutputEntry& entry,
-      int64_t batch) const;
+      int64_t batch);
 
   /// Zeros in place of the child's output.
   detail::FlatOutput zeros(
@@ -114,13 +126,13 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   /// Throws where it does not have one row for each sample that ran.
   detail::FlatOutput put_back(
       detail::FlatOutput output,
-      const detail::OutputEntry& entry,
-      const detail::SampleGates& gates) const;
+      detail::OutputEntry& entry,
+      const detail::SampleGates& gates);
 
   /// Finds out how the sizes of an output of several tensors follow the batch:
   /// that one of them equals the number of samples may be a coincidence.
   void learn_sizes(
-      detail::OutputEntry& entry, int64_t samples, detail::Probe probe) const;
+      detail::OutputEntry& entry, int64_t samples, detail::Probe probe);
 
   /// Replaces the module of a fresh copy by a deep copy, which it returns.
   std::shared_ptr<torch::nn::Module> clone_branch(
@@ -128,7 +140,14 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
 
  private:
   detail::BranchLabel label() const;
-  detail::ClosedBranch closed_branch() const;
+  detail::ClosedBranch closed_branch();
+  const detail::OutputSpec& find_out(
+      detail::OutputEntry& entry, int64_t batch, detail::Probe probe);
+  void learn_numbers(
+      detail::OutputEntry& entry,
+      detail::KnownOutput& known,
+      uint64_t state,
+      int64_t batch);
 
   std::shared_ptr<torch::nn::Module> module_;
   detail::OutputMemory memory_;

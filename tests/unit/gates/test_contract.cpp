@@ -129,17 +129,23 @@ TEST_CASE(
     CHECK(wrapper.child->log.size() == 1);
     wrapper.set_open(false);
     wrapper.forward(input);
-    wrapper.forward(contract_input(2));
     CHECK(wrapper.child->log.size() == 1);
+    // One batch size does not tell how sizes follow it; none is the other.
+    for (const int64_t samples : {2, 3, 2}) {
+      wrapper.forward(contract_input(samples));
+      CHECK(wrapper.child->log.size() == 1 + wrapper.probes() / 2);
+      CHECK(wrapper.child->log.with(0) == wrapper.probes() / 2);
+    }
   }
-  SECTION("otherwise but for one probe of no sample, where zeros are needed") {
+  SECTION("otherwise but for two small probes, where zeros are needed") {
     auto wrapper = contract_wrapper(kind, {}, training);
     wrapper.set_open(false);
     for (const int64_t samples :
          {kContractSamples, kContractSamples, int64_t{2}}) {
       wrapper.forward(contract_input(samples));
       CHECK(wrapper.child->log.size() == wrapper.probes());
-      CHECK(wrapper.child->log.with(0) == wrapper.probes());
+      CHECK(wrapper.child->log.with(0) == wrapper.probes() / 2);
+      CHECK(wrapper.child->log.with(4) == wrapper.probes() / 2);
     }
   }
 }

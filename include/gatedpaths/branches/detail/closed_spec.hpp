@@ -19,7 +19,12 @@ struct ClosedBranch {
   BranchLabel label;
   torch::nn::Module& module;
   const OutputShape& shape;
+  uint64_t state = 0;  // of the module
   const OutputSpec* open_sibling = nullptr;
+  // What is expected for the numbers in the input, if anything: for all batch
+  // sizes, and for the one at hand.
+  const OutputSpec* expected = nullptr;
+  const OutputSpec* expected_here = nullptr;
 };
 
 /// Runs a branch on an input made for learning its output's shape: of `samples`
@@ -33,10 +38,21 @@ GATEDPATHS_EXPORT void check_declared(
     const OutputSpec& returned,
     int64_t batch);
 
-/// The spec of a closed branch, from the first source that has one: what is
-/// declared, what was returned for such an input, a probe with no sample, a
-/// probe with one in eval mode, one with all in eval mode. Writes to the entry
-/// what may be used again.
+/// Finds out what the branch would return for this batch, by probes with few
+/// samples that tell how it follows the batch, or by one with as many as there
+/// are.
+///
+/// Throws: `c10::Error` that names the branch where all probes fail.
+GATEDPATHS_EXPORT void probe_output(
+    const ClosedBranch& branch,
+    const InputKind& input,
+    KnownOutput& known,
+    int64_t batch,
+    Probe probe);
+
+/// The spec of a closed branch, from the first source that has one: an open
+/// sibling or sizes that are declared, what was returned for such an input,
+/// probes. Writes to the entry what may be used again.
 ///
 /// Throws: `c10::Error` that names the branch where no source has one.
 GATEDPATHS_EXPORT const OutputSpec& closed_spec(

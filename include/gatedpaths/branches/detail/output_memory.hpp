@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/argument_rule.hpp>
+#include <gatedpaths/branches/detail/branch_state.hpp>
 #include <gatedpaths/branches/detail/input_signature.hpp>
+#include <gatedpaths/branches/detail/known_output.hpp>
+#include <gatedpaths/branches/detail/lru_map.hpp>
 #include <gatedpaths/branches/detail/output_spec.hpp>
 #include <gatedpaths/export.hpp>
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/ArrayRef.h>
+#include <torch/nn/module.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,49 +37,102 @@ struct GATEDPATHS_EXPORT InputKind {
 };
 
 /// What the branches of one gate return for one kind of input.
-struct OutputEntry {
+struct GATEDPATHS_EXPORT OutputEntry {
   InputSignature signature;
   InputKind input;
-  std::vector<std::optional<OutputSpec>> specs;  // one a branch
+  std::shared_ptr<ArgumentRules> numbers;  // null where the input has none
+  std::optional<OutputSpec> trusted;       // what the last trusted rule gave
+  uint64_t forward = 0;                    // the gate's, that last asked for it
+
+  /// What is known of a branch in one state; null where nothing is.
+  KnownOutput* find(int64_t branch, uint64_t state) {
+    auto& known = branches[static_cast<size_t>(branch)];
+    return !known.empty() && known.front().state == state
+               ? known.front().output.get()
+               : find_behind(branch, state);
+  }
+  /// The same, made where there is nothing.
+  KnownOutput& at(int64_t branch, uint64_t state);
+
+  /// Whether nothing is known of the branch, in whatever state and with
+  /// whatever numbers.
+  bool is_new_to(int64_t branch) const {
+    return branches[static_cast<size_t>(branch)].empty() &&
+           (numbers == nullptr || numbers->is_empty());
+  }
+  void forget(int64_t branch, uint64_t state);
+
+  struct InState {
+    uint64_t state;
+    std::unique_ptr<KnownOutput> output;
+  };
+  std::vector<std::vector<InState>> branches;  // of each, most recent first
+
+ private:
+  KnownOutput* find_behind(int64_t branch, uint64_t state);
 };
 
-/// Remembers what each branch returned, so that zeros can stand in for it.
+/// Remembers what each branch returned, so that zeros can stand in for it. A
+/// copy remembers nothing.
 class GATEDPATHS_EXPORT OutputMemory {
  public:
-  explicit OutputMemory(size_t branches) : branches_(branches) {}
+  explicit OutputMemory(size_t branches) : states_(branches) {}
+  OutputMemory(const OutputMemory& other) : states_(other.states_.size()) {}
+  OutputMemory& operator=(const OutputMemory& other) {
+    if (this != &other) {
+      clear();
+      states_ = std::vector<BranchState>(other.states_.size());
+    }
+    return *this;
+  }
+  ~OutputMemory() = default;
 
   /// The entry for inputs like this one, which has a tensor; made where there
-  /// is none.
+  /// is none. To be asked for once a forward.
   const std::shared_ptr<OutputEntry>& entry(const InputSignature& signature) {
-    if (last_ && last_->signature == signature) {
-      return last_;
+    if (!last_ || !(last_->signature == signature)) {
+      find_or_make(signature);
     }
-    return find_or_make(signature);
+    last_->forward = ++forwards_;
+    return last_;
+  }
+
+  /// Keeps the last entry. Those for numbers, which may never come again, are
+  /// else gone with the next.
+  void keep_last();
+
+  /// Forgets all but what branches returned in the entry's last forward: since
+  /// one of them returns something else than it did, what is remembered of the
+  /// others may no longer hold either.
+  void forget_all_before(OutputEntry& entry);
+
+  /// What in the branch itself decides the shape of its output.
+  uint64_t state(int64_t branch, const torch::nn::Module& module) {
+    return states_[static_cast<size_t>(branch)].of(module);
   }
 
   /// Forgets everything, as after a move to another dtype.
   void clear() noexcept;
 
  private:
-  const std::shared_ptr<OutputEntry>& find_or_make(
-      const InputSignature& signature);
+  using Entry = std::shared_ptr<OutputEntry>;
+  using Rules = std::shared_ptr<ArgumentRules>;
 
-  size_t branches_;
-  std::shared_ptr<OutputEntry> last_;
-  std::vector<std::shared_ptr<OutputEntry>> entries_;  // oldest first
+  // Inputs of ever new sizes must not grow the memory without bound.
+  static constexpr size_t kMaxKinds = 4096;
+
+  void find_or_make(const InputSignature& signature);
+
+  std::vector<BranchState> states_;
+  uint64_t forwards_ = 0;
+  Entry last_;
+  LruMap<InputSignature, Entry, SignatureHash> entries_{kMaxKinds};
+  LruMap<InputSignature, Rules, SignatureHash> rules_{kMaxKinds};
 };
 
-/// Whether `spec` describes `output` for this batch.
+/// Whether `spec` is of something that was really returned, and describes this
+/// output for this batch.
 GATEDPATHS_EXPORT bool describes(
-    const OutputSpec& spec, const at::Tensor& output, int64_t batch);
-
-/// The spec of an output that was really returned.
-GATEDPATHS_EXPORT OutputSpec
-spec_of_returned(const FlatOutput& output, int64_t batch);
-
-/// Writes to `known` what was returned. How sizes follow the batch, where a
-/// probe told and it is still right, is kept.
-GATEDPATHS_EXPORT void update_known(
-    std::optional<OutputSpec>& known, OutputSpec returned, int64_t batch);
+    const OutputSpec& spec, c10::ArrayRef<at::Tensor> output, int64_t batch);
 
 }  // namespace gatedpaths::detail

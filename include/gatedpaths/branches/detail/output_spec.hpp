@@ -7,7 +7,6 @@
 #include <c10/util/SmallVector.h>
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,13 +45,12 @@ struct GATEDPATHS_EXPORT OutputSpec {
   Source source = Source::kReturned;
   std::vector<TensorSpec> tensors;
   std::vector<int64_t> structure;
-  /// Set where it is not known how the sizes follow the batch: they hold for
-  /// this batch alone.
-  std::optional<int64_t> only_batch;
+  /// The same with fixed sizes: those for this batch.
+  OutputSpec fixed_at(int64_t batch) const;
 
-  bool holds_for(int64_t batch) const noexcept {
-    return !only_batch || *only_batch == batch;
-  }
+  /// Whether both have the same structure, and tensors of the same dtypes,
+  /// devices and numbers of dims.
+  bool same_kind(const OutputSpec& other) const;
 
   /// Whether both have the same structure and, for this batch, sizes.
   bool same_sizes(const OutputSpec& other, int64_t batch) const;
@@ -64,8 +62,8 @@ struct FlatOutput {
   c10::SmallVector<int64_t, 2> structure;
 };
 
-/// The spec of `output` as it is, with fixed sizes; from a probe, until the
-/// caller says otherwise.
-GATEDPATHS_EXPORT OutputSpec spec_of(const FlatOutput& output);
+/// The spec of `output` as it is, with fixed sizes.
+GATEDPATHS_EXPORT OutputSpec
+spec_of(const FlatOutput& output, OutputSpec::Source source);
 
 }  // namespace gatedpaths::detail
