@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
+#include "sum_dtype.hpp"
+
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
@@ -144,7 +146,7 @@ void clear_other_rows(const at::Tensor& sum, const Rows& rows) {
   });
 }
 
-at::Tensor sum_of_rows(
+at::Tensor sum_in_own_dtype(
     at::TensorList values, const Rows& rows, int64_t batch, bool disjoint) {
   int64_t covered = 0;
   for (const auto& value : values) {
@@ -166,6 +168,20 @@ at::Tensor sum_of_rows(
     }
   }
   return sum;
+}
+
+at::Tensor sum_of_rows(
+    at::TensorList values, const Rows& rows, int64_t batch, bool disjoint) {
+  const auto dtype = values.front().scalar_type();
+  if (disjoint || !is_reduced(dtype)) {
+    return sum_in_own_dtype(values, rows, batch, disjoint);
+  }
+  variable_list wide;
+  wide.reserve(values.size());
+  for (const auto& value : values) {
+    wide.push_back(value.to(sum_dtype(dtype)));
+  }
+  return sum_in_own_dtype(wide, rows, batch, disjoint).to(dtype);
 }
 
 // One node for all branches, so that a backward fills one gradient of the

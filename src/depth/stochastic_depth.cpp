@@ -5,6 +5,7 @@
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
 #include "../branches/branch_list.hpp"
+#include "../branches/sum_dtype.hpp"
 #include "../gates/next_draw.hpp"
 #include "../random/draw_open_set.hpp"
 #include "../random/fresh_seed.hpp"
@@ -126,14 +127,19 @@ at::Tensor add_rows(
     const at::Tensor& index,
     const at::Tensor& rows,
     double factor) {
-  if (!index.defined()) {
-    return factor == 1 ? at::add(base, rows) : at::add(base, rows, factor);
+  if (!index.defined() && factor == 1) {
+    return at::add(base, rows);
   }
-  // As a sum promotes, which index_add does not: under autocast, say. In place
-  // of a copy, since index_add gives up the memory format.
+  // As a sum promotes, which index_add does not: under autocast, say.
   const auto dtype = at::result_type(base, rows);
-  auto sum = base.to(dtype, /*non_blocking=*/false, /*copy=*/true);
-  return sum.index_add_(0, index, rows.to(dtype), factor);
+  // Both sums would round the factor or the product to a reduced dtype.
+  const auto wide = factor == 1 ? dtype : detail::sum_dtype(dtype);
+  if (!index.defined()) {
+    return at::add(base.to(wide), rows, factor).to(dtype);
+  }
+  // In place of a copy, since index_add gives up the memory format.
+  auto sum = base.to(wide, /*non_blocking=*/false, /*copy=*/true);
+  return sum.index_add_(0, index, rows.to(wide), factor).to(dtype);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "../branches/along_dim.hpp"
 #include "../branches/branch_list.hpp"
+#include "../branches/sum_dtype.hpp"
 
 #include <c10/core/ScalarType.h>
 
@@ -13,6 +14,27 @@
 #include <utility>
 
 namespace gatedpaths {
+namespace {
+
+at::ScalarType dtype_of_all(at::TensorList values) {
+  auto dtype = values.front().scalar_type();
+  for (const auto& value : values) {
+    dtype = c10::promoteTypes(dtype, value.scalar_type());
+  }
+  return dtype;
+}
+
+// Rounded to `dtype` once, which several sums in it would be each time.
+torch::Tensor sum_rounded_once(
+    at::TensorList values, double divisor, at::ScalarType dtype) {
+  auto sum = values.front().to(detail::sum_dtype(dtype));
+  for (size_t i = 1; i < values.size(); ++i) {
+    sum.add_(values[i]);
+  }
+  return (divisor == 1 ? sum : sum.div_(divisor)).to(dtype);
+}
+
+}  // namespace
 
 ChoiceBlockBase::ChoiceBlockBase(
     const ChoiceBlockOptions& block_options,
@@ -54,37 +76,43 @@ torch::Tensor ChoiceBlockBase::forward(
 
 torch::Tensor ChoiceBlockBase::reduce(
     const detail::BranchOutputs& outputs) const {
-  torch::Tensor sum = outputs.values.front();
-  for (size_t i = 1; i < outputs.values.size(); ++i) {
-    sum = sum + outputs.values[i];
+  const auto& values = outputs.values;
+  const bool is_mean = options.reduction() == Reduction::kMean;
+  const auto count = static_cast<double>(values.size());
+  if (values.size() > (is_mean ? 1 : 2)) {
+    const auto dtype = dtype_of_all(values);
+    if (detail::is_reduced(dtype)) {
+      return sum_rounded_once(values, is_mean ? count : 1, dtype);
+    }
   }
-  if (options.reduction() == Reduction::kMean && outputs.values.size() > 1) {
-    return sum / static_cast<double>(outputs.values.size());
+  torch::Tensor sum = values.front();
+  for (size_t i = 1; i < values.size(); ++i) {
+    sum = sum + values[i];
   }
-  return sum;
+  return is_mean && values.size() > 1 ? sum / count : sum;
 }
 
 torch::Tensor ChoiceBlockBase::reduce_samples(
     const detail::BranchOutputs& outputs) const {
   const auto& gates = *outputs.gates;
   auto values = outputs.values;
-  auto dtype = values.front().scalar_type();
-  for (const auto& value : values) {
-    dtype = c10::promoteTypes(dtype, value.scalar_type());
-  }
+  const auto dtype = dtype_of_all(values);
+  const bool divides =
+      options.reduction() == Reduction::kMean && !gates.disjoint;
   for (auto& value : values) {
-    value = value.to(dtype);
+    value = value.to(divides ? detail::sum_dtype(dtype) : dtype);
   }
   auto sum = detail::put_rows(values, gates.rows, gates.batch, gates.disjoint);
-  if (options.reduction() == Reduction::kSum || gates.disjoint) {
+  if (!divides) {
     return sum;
   }
   auto counts = gates.counts();
   for (int64_t& count : counts) {
     count = std::max<int64_t>(count, 1);  // a row of zeros stays one
   }
-  const auto divisors = detail::to_device(counts, sum.device()).to(dtype);
-  return sum / detail::along_dim(divisors, 0, sum.dim());
+  const auto divisors =
+      detail::to_device(counts, sum.device()).to(sum.scalar_type());
+  return (sum / detail::along_dim(divisors, 0, sum.dim())).to(dtype);
 }
 
 void ChoiceBlockBase::select(int64_t index) {

@@ -8,7 +8,7 @@
 #include "../branches/host_memory.hpp"
 #include "next_draw.hpp"
 
-#include <ATen/ops/ones.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
@@ -19,16 +19,21 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <ostream>
 #include <utility>
 
 namespace gatedpaths {
 namespace {
 
-at::Tensor zeros_where_closed(const at::Tensor& rows, const at::Tensor& open) {
-  // Not by a product: a NaN in a closed row must not come through.
+// Not by a product: a NaN in another row must not come through.
+at::Tensor only_rows(const at::Tensor& rows, const at::Tensor& chosen) {
   return at::where(
-      detail::along_dim(open, 0, rows.dim()), rows, at::zeros_like(rows));
+      detail::along_dim(chosen, 0, rows.dim()), rows, at::zeros_like(rows));
+}
+
+at::Tensor sum_of_each_row(const at::Tensor& rows) {
+  return rows.dim() == 1 ? rows : rows.flatten(1).sum(1);
 }
 
 class WeighRows : public torch::autograd::Function<WeighRows> {
@@ -37,10 +42,11 @@ class WeighRows : public torch::autograd::Function<WeighRows> {
       torch::autograd::AutogradContext* context,
       const at::Tensor& output,
       const at::Tensor& open,
+      const at::Tensor& kept,
       const at::Tensor& weight) {
-    context->save_for_backward({output, open});
+    context->save_for_backward({output, open, kept});
     context->saved_data["dtype"] = weight.scalar_type();
-    return zeros_where_closed(output, open);
+    return only_rows(output, kept);
   }
 
   static torch::autograd::variable_list backward(
@@ -48,13 +54,27 @@ class WeighRows : public torch::autograd::Function<WeighRows> {
       const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const auto& gradient = gradients.front();
-    const auto dtype =
-        static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
-    const auto products = gradient.to(dtype) * saved[0].to(dtype);
-    return {
-        zeros_where_closed(gradient, saved[1]),
-        at::Tensor(),
-        products.reshape({products.size(0), -1}).sum(1)};
+    torch::autograd::variable_list result(4);
+    if (context->needs_input_grad(0)) {
+      result[0] = only_rows(gradient, saved[2]);
+    }
+    if (context->needs_input_grad(3)) {
+      const auto dtype =
+          static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
+      result[3] = of_weight(
+          gradient.to(dtype) * saved[0].to(dtype), saved[1], saved[2]);
+    }
+    return result;
+  }
+
+ private:
+  static at::Tensor of_weight(
+      const at::Tensor& products,
+      const at::Tensor& open,
+      const at::Tensor& kept) {
+    const auto sums = sum_of_each_row(products);
+    return only_rows(
+        sums, kept.logical_or(open.logical_not().logical_and(sums.isfinite())));
   }
 };
 
@@ -65,6 +85,7 @@ namespace detail {
 at::Tensor weigh_rows(
     const at::Tensor& output,
     const at::Tensor& open,
+    const at::Tensor& kept,
     const at::Tensor& weight) {
   TORCH_CHECK_VALUE(
       output.dim() > 0 && output.size(0) == open.size(0),
@@ -72,7 +93,7 @@ at::Tensor weigh_rows(
       open.size(0),
       " samples, got ",
       output.sizes());
-  return WeighRows::apply(output, open, weight);
+  return WeighRows::apply(output, open, kept, weight);
 }
 
 }  // namespace detail
@@ -104,11 +125,6 @@ void GateDecision::check_single() const {
       "; take one by gate(index)");
 }
 
-at::Tensor GateDecision::all_open() const {
-  // On the CPU, where it costs no synchronisation.
-  return at::ones({open.size(0)}, at::kBool);
-}
-
 GateHeadImpl::GateHeadImpl(GateHeadOptions gate_options)
     : options(std::move(gate_options)) {
   draw_state_.seed = options.seed();
@@ -133,9 +149,15 @@ GateDecision GateHeadImpl::forward(const torch::Tensor& features) {
       features.sizes());
   const auto pooled =
       features.dim() == 2 ? features : features.flatten(2).mean(2);
-  auto logits = decide->forward(reduce->forward(pooled).relu());
+  // Before the layers, whose backwards multiply by what they were given.
+  const auto finite = pooled.isfinite().all(1);
+  auto logits =
+      decide->forward(reduce->forward(only_rows(pooled, finite)).relu());
   // Autocast's short dtypes are too coarse for probabilities.
   logits = logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
+  logits = logits.masked_fill(
+      finite.logical_not().unsqueeze(1),
+      -std::numeric_limits<double>::infinity());
   logits = options.gates() == 1 ? logits.squeeze(1) : logits;
 
   GateDecision decision;

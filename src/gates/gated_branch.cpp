@@ -13,12 +13,24 @@
 #include <algorithm>
 #include <optional>
 #include <ostream>
+#include <set>
 #include <utility>
 
 namespace gatedpaths {
 namespace {
 
 constexpr const char* kBranchName = "branch";
+
+void check_argument_places(const std::optional<std::vector<int64_t>>& places) {
+  TORCH_CHECK_VALUE(
+      !places || (!places->empty() &&
+                  *std::min_element(places->begin(), places->end()) >= 0 &&
+                  std::set<int64_t>(places->begin(), places->end()).size() ==
+                      places->size()),
+      "GatedBranch: expected sample_arguments of at least one place, each 0 or "
+      "above and named once, got ",
+      c10::IntArrayRef(*places));
+}
 
 }  // namespace
 
@@ -33,6 +45,7 @@ GatedBranchBase::GatedBranchBase(
       options.skip(),
       options.closed_value(),
       options.track_statistics());
+  check_argument_places(options.sample_arguments());
   init_gates(gate_kind(), {kBranchName}, /*min_open=*/0, /*max_open=*/1);
   init_sample_gates(
       gate_kind(),
@@ -84,12 +97,66 @@ void GatedBranchBase::to(torch::Device device, bool non_blocking) {
 
 std::shared_ptr<const detail::SampleGates> GatedBranchBase::begin_samples(
     const torch::Tensor& open, const detail::InputSignature& signature) {
-  TORCH_CHECK_VALUE(
-      signature.first_tensor() != nullptr,
-      "GatedBranch::forward_samples: expected a tensor among the arguments, "
-      "got "
-      "none");
   return begin_forward_samples(*signature.first_tensor(), open, is_training());
+}
+
+std::shared_ptr<const detail::SampleGates> GatedBranchBase::begin_all_samples(
+    const torch::Tensor& open,
+    const detail::InputSignature& signature,
+    torch::Tensor& kept) {
+  return begin_forward_all_samples(
+      *signature.first_tensor(), open, is_training(), kept);
+}
+
+void GatedBranchBase::check_sample_arguments(
+    c10::ArrayRef<detail::ArgumentTensor> tensors, int64_t batch) const {
+  TORCH_CHECK_VALUE(
+      !tensors.empty(),
+      "GatedBranch::forward_samples: expected a tensor among the arguments, "
+      "got none");
+  const auto& places = options.sample_arguments();
+  TORCH_CHECK_VALUE(
+      places || tensors.size() == 1,
+      "GatedBranch::forward_samples: expected sample_arguments among the "
+      "options for a call with ",
+      tensors.size(),
+      " tensors, of ",
+      tensors[0].tensor.sizes(),
+      " and ",
+      tensors[1].tensor.sizes(),
+      tensors.size() > 2 ? ", ..." : "",
+      ", got none; sizes do not tell which have a row for each sample");
+  if (!places) {
+    return;
+  }
+  TORCH_CHECK_VALUE(
+      is_sample_argument(tensors[0].place),
+      "GatedBranch::forward_samples: expected argument ",
+      tensors[0].place,
+      ", the first with a tensor, among sample_arguments, got ",
+      c10::IntArrayRef(*places));
+  for (const auto& [place, tensor] : tensors) {
+    TORCH_CHECK_VALUE(
+        !is_sample_argument(place) || batch < 0 ||
+            (tensor.dim() > 0 && tensor.size(0) == batch),
+        "GatedBranch::forward_samples: expected a row for each of the ",
+        batch,
+        " samples in argument ",
+        place,
+        ", which is among sample_arguments, got ",
+        tensor.sizes());
+  }
+}
+
+bool GatedBranchBase::is_sample_argument(int64_t place) const {
+  const auto& places = options.sample_arguments();
+  return !places ||
+         std::find(places->begin(), places->end(), place) != places->end();
+}
+
+bool GatedBranchBase::has_samples(
+    int64_t place, const torch::Tensor& value, int64_t batch) const {
+  return is_sample_argument(place) && value.dim() > 0 && value.size(0) == batch;
 }
 
 std::shared_ptr<detail::OutputEntry> GatedBranchBase::entry(

@@ -4,14 +4,18 @@
 #include <gatedpaths/branches/detail/branch_label.hpp>
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
+#include "../branches/host_memory.hpp"
 #include "../random/counter_random.hpp"
 #include "../random/draw_open_set.hpp"
 
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <numeric>
 #include <ostream>
 #include <utility>
+#include <vector>
 
 namespace gatedpaths {
 namespace {
@@ -19,6 +23,18 @@ namespace {
 // Added to a branch's number: the module's own draws are gate 0 of their
 // stream, and the same seed may be given to both.
 constexpr uint64_t kCapacityGates = uint64_t{1} << 31U;
+
+// A bool tensor, true for these samples alone.
+at::Tensor mask_of_samples(
+    const std::vector<int64_t>& samples, int64_t batch, at::Device device) {
+  const auto on_host = detail::host_memory({batch}, at::kBool, device);
+  auto* mask = on_host.mutable_data_ptr<bool>();
+  std::fill_n(mask, batch, false);
+  for (const int64_t sample : samples) {
+    mask[sample] = true;
+  }
+  return detail::send(on_host, device, at::kBool);
+}
 
 }  // namespace
 
@@ -113,6 +129,31 @@ SampleGatedModule::begin_forward_samples(
   return sample_gates_;
 }
 
+std::shared_ptr<const detail::SampleGates>
+SampleGatedModule::begin_forward_all_samples(
+    const at::Tensor& input,
+    const at::Tensor& open,
+    bool training,
+    at::Tensor& kept) {
+  check_open(input, open);
+  kept = open;
+  if (capacity_.limit) {  // otherwise nothing of `open` is read on the host
+    auto counted = detail::read_sample_gates(open, /*branches=*/1);
+    if (apply_capacity(counted, training)) {
+      kept = mask_of_samples(
+          counted.samples.front(), counted.batch, open.device());
+    }
+  }
+  auto gates = std::make_shared<detail::SampleGates>();
+  gates->batch = input.size(0);
+  auto& all = gates->samples.emplace_back(static_cast<size_t>(gates->batch));
+  std::iota(all.begin(), all.end(), 0);
+  detail::finish_sample_gates(*gates, input.device());
+  begin_forward_of(gates->ran);
+  sample_gates_ = std::move(gates);
+  return sample_gates_;
+}
+
 void SampleGatedModule::check_open(
     const at::Tensor& input, const at::Tensor& open) const {
   TORCH_CHECK_VALUE(
@@ -145,11 +186,13 @@ void SampleGatedModule::check_open(
       open.sizes());
 }
 
-void SampleGatedModule::apply_capacity(
+// Whether it dropped a sample.
+bool SampleGatedModule::apply_capacity(
     detail::SampleGates& gates, bool training) {
   if (!capacity_.limit) {
-    return;
+    return false;
   }
+  bool drops = false;
   const int64_t limit = *capacity_.limit;
   for (size_t branch = 0; branch < gates.samples.size(); ++branch) {
     auto& samples = gates.samples[branch];
@@ -168,6 +211,7 @@ void SampleGatedModule::apply_capacity(
             .text(),
         ", got ",
         count);
+    drops = true;
     if (training) {
       detail::CounterRandom random(
           capacity_state_->seed,
@@ -186,6 +230,7 @@ void SampleGatedModule::apply_capacity(
   if (training && capacity_state_) {
     ++capacity_state_->step;
   }
+  return drops;
 }
 
 struct SampleGatedModule::KeptSamples : detail::KeptState {

@@ -7,8 +7,12 @@
 #include "../branches/branch_list.hpp"
 #include "../branches/detach_alone.hpp"
 #include "../branches/shared_input.hpp"
+#include "../branches/sum_dtype.hpp"
 #include "straight_through.hpp"
 
+#include <ATen/ops/addcmul.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
@@ -17,6 +21,28 @@
 #include <numeric>
 
 namespace gatedpaths {
+namespace {
+
+// `sum + weight * output`, or the latter alone; in float for reduced dtypes, as
+// one operation, which keeps no product for the backward.
+torch::Tensor add_weighted(
+    const torch::Tensor& sum,
+    const torch::Tensor& output,
+    const torch::Tensor& weight) {
+  const auto dtype = output.scalar_type();
+  if (!detail::is_reduced(dtype)) {
+    const auto part = output * weight;
+    return sum.defined() ? sum + part : part;
+  }
+  const auto base =
+      sum.defined()
+          ? sum
+          : at::zeros_like(
+                output, output.options().dtype(detail::sum_dtype(dtype)));
+  return at::addcmul(base, output, weight);
+}
+
+}  // namespace
 
 torch::Tensor ChoiceBlockBase::forward_weighted(const torch::Tensor& input) {
   const std::shared_ptr<const BranchWeighting> weighting = weighting_;
@@ -57,12 +83,15 @@ torch::Tensor ChoiceBlockBase::mixture(const torch::Tensor& input) {
   const auto weights = weighting_->weights().to(input.device());
   detail::SharedInput shared(*branches(), input, num_branches() > 1);
   torch::Tensor sum;
+  auto dtype = at::ScalarType::Undefined;
   for (const int64_t index : all) {
+    const auto output = shared.run_open(index, *entry);
+    dtype = sum.defined() ? c10::promoteTypes(dtype, output.scalar_type())
+                          : output.scalar_type();
     // A weight has no dim, so that it does not decide the dtype.
-    const auto part = shared.run_open(index, *entry) * weights.select(0, index);
-    sum = sum.defined() ? sum + part : part;
+    sum = add_weighted(sum, output, weights.select(0, index));
   }
-  return sum;
+  return detail::is_reduced(dtype) ? sum.to(dtype) : sum;
 }
 
 }  // namespace gatedpaths

@@ -9,7 +9,6 @@
 
 #include <ATen/ops/cat.h>
 #include <c10/util/Exception.h>
-#include <c10/util/SmallVector.h>
 #include <torch/nn/functional/conv.h>
 
 #include <fmt/format.h>
@@ -27,14 +26,15 @@ constexpr const char* kLayer = D == 1 ? "SlotConv1d" : "SlotConv2d";
 
 // Whether one convolution of all values together is faster than a sum of one
 // each: a convolution has costs of its own in both directions, but joining
-// copies the values. Where the two cross, on a CPU (bench_several_open).
+// copies the values. Where the two cross, on a CPU (bench_several_open). In
+// reduced dtypes they are joined in any case, for the sum to be rounded once.
 bool joining_pays(c10::ArrayRef<at::Tensor> values) {
   constexpr int64_t kMostJoined = int64_t{1} << 20;
   int64_t elements = 0;
   for (const at::Tensor& value : values) {
     elements += value.numel();
   }
-  return values.size() > 1 && elements <= kMostJoined;
+  return elements <= kMostJoined;
 }
 
 template <size_t D>
@@ -126,19 +126,21 @@ torch::Tensor SlotConvImpl<D>::forward(const Slots& slots) {
     return weights[static_cast<size_t>(positions[i])];
   };
   if (slots.is_partial()) {
-    const auto product = [&](size_t i, const torch::Tensor& with_bias) {
-      return convolve(values[i], weight(i), with_bias);
+    const auto product = [&](const torch::Tensor& value,
+                             const torch::Tensor& of_slot,
+                             const torch::Tensor& with_bias) {
+      return convolve(value, of_slot, with_bias);
     };
-    const auto output = detail::sum_partial(slots, product, bias, /*dim=*/1);
+    const auto output =
+        detail::sum_partial(slots, product, weights, bias, /*dim=*/1);
     return options.coast() ? detail::let_coast(output, weights) : output;
   }
   torch::Tensor output;
-  if (joining_pays(values)) {
-    c10::SmallVector<torch::Tensor, 8> open_weights;
-    for (size_t i = 0; i < values.size(); ++i) {
-      open_weights.push_back(weight(i));
-    }
-    output = convolve(at::cat(values, 1), at::cat(open_weights, 1), bias);
+  if (values.size() > 1 &&
+      (joining_pays(values) ||
+       detail::computes_in_reduced(values[0], weight(0)))) {
+    output = convolve(
+        at::cat(values, 1), detail::joined_weights(weights, positions), bias);
   } else {
     output = convolve(values[0], weight(0), bias);
     for (size_t i = 1; i < values.size(); ++i) {

@@ -1,21 +1,69 @@
 // SPDX-License-Identifier: MIT
 #include "slot_layer.hpp"
 
+#include <gatedpaths/branches/detail/input_signature.hpp>
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
 #include "../branches/along_dim.hpp"
+#include "../branches/sum_dtype.hpp"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/DispatchKeySet.h>
 #include <c10/core/WrapDimMinimal.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace gatedpaths::detail {
+namespace {
+
+// The dtype that autocast gives what a layer computes of `value`, if any.
+std::optional<at::ScalarType> autocast_of(const at::Tensor& value) {
+  // Autocast leaves double alone.
+  return value.scalar_type() == at::kDouble
+             ? std::nullopt
+             : autocast_dtype(value.device().type());
+}
+
+at::Tensor to_dtype(const at::Tensor& tensor, at::ScalarType dtype) {
+  return tensor.defined() ? tensor.to(dtype) : tensor;
+}
+
+at::Tensor sum_in_dtype(
+    const Slots& slots,
+    SlotProduct product,
+    const std::vector<at::Tensor>& weights,
+    const at::Tensor& bias,
+    int64_t dim) {
+  std::vector<at::Tensor> products;
+  std::vector<at::Tensor> rows;
+  bool has_bias = !bias.defined();
+  for (size_t i = 0; i < slots.values().size(); ++i) {
+    const int64_t slot = slots.positions()[i];
+    rows.push_back(slots.samples(slot));
+    const bool is_whole = !rows.back().defined();
+    products.push_back(product(
+        slots.values()[i],
+        weights[static_cast<size_t>(slot)],
+        is_whole && !has_bias ? bias : at::Tensor()));
+    has_bias = has_bias || is_whole;
+  }
+  auto sum = put_rows(products, rows, slots.batch_size(), /*disjoint=*/false);
+  if (has_bias) {
+    return sum;
+  }
+  // Under autocast the products are of another dtype than the bias.
+  return sum + along_dim(bias, dim, sum.dim()).to(sum.scalar_type());
+}
+
+}  // namespace
 
 void check_slot_sizes(
     std::string_view layer,
@@ -131,26 +179,44 @@ at::Tensor bias_alone(
           at::MemoryFormat::Contiguous);
 }
 
+at::Tensor joined_weights(
+    const std::vector<at::Tensor>& weights, c10::IntArrayRef positions) {
+  std::vector<at::Tensor> open;
+  open.reserve(positions.size());
+  for (const int64_t slot : positions) {
+    open.push_back(weights[static_cast<size_t>(slot)]);
+  }
+  return at::cat(open, 1);
+}
+
+bool computes_in_reduced(const at::Tensor& value, const at::Tensor& weight) {
+  const auto autocast = autocast_of(value);
+  return autocast ? is_reduced(*autocast)
+                  : is_reduced(value.scalar_type()) &&
+                        value.scalar_type() == weight.scalar_type();
+}
+
 at::Tensor sum_partial(
     const Slots& slots,
-    c10::function_ref<at::Tensor(size_t i, const at::Tensor& bias)> product,
+    SlotProduct product,
+    const std::vector<at::Tensor>& weights,
     const at::Tensor& bias,
     int64_t dim) {
-  std::vector<at::Tensor> products;
-  std::vector<at::Tensor> rows;
-  bool has_bias = !bias.defined();
-  for (size_t i = 0; i < slots.values().size(); ++i) {
-    rows.push_back(slots.samples(slots.positions()[i]));
-    const bool is_whole = !rows.back().defined();
-    products.push_back(product(i, is_whole && !has_bias ? bias : at::Tensor()));
-    has_bias = has_bias || is_whole;
+  const auto& first = slots.values().front();
+  if (computes_in_reduced(first, weights.front())) {
+    const auto dtype = autocast_of(first).value_or(first.scalar_type());
+    const auto wide = sum_dtype(dtype);
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(
+        c10::autocast_dispatch_keyset);
+    const auto wide_product = [&](const at::Tensor& value,
+                                  const at::Tensor& weight,
+                                  const at::Tensor& with_bias) {
+      return product(value.to(wide), weight.to(wide), with_bias);
+    };
+    return sum_in_dtype(slots, wide_product, weights, to_dtype(bias, wide), dim)
+        .to(dtype);
   }
-  auto sum = put_rows(products, rows, slots.batch_size(), /*disjoint=*/false);
-  if (has_bias) {
-    return sum;
-  }
-  // Under autocast the products are of another dtype than the bias.
-  return sum + along_dim(bias, dim, sum.dim()).to(sum.scalar_type());
+  return sum_in_dtype(slots, product, weights, bias, dim);
 }
 
 at::Tensor let_coast(

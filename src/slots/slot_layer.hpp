@@ -5,6 +5,7 @@
 #include <gatedpaths/slots/slots.hpp>
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/ArrayRef.h>
 #include <c10/util/FunctionRef.h>
 #include <torch/nn/module.h>
 
@@ -58,12 +59,27 @@ at::Tensor bias_alone(
     const at::TensorOptions& options,
     int64_t dim);
 
-/// The layer's output where slots hold a part of the samples: the sum of
-/// `product(i, bias)` over the values, each on its own samples, with the bias
-/// along `dim` once in every row.
+/// The weights of the slots at `positions`, joined along their second dim.
+at::Tensor joined_weights(
+    const std::vector<at::Tensor>& weights, c10::IntArrayRef positions);
+
+/// Whether a layer of such a weight computes on `value` in a reduced dtype, of
+/// its own or by autocast. What it adds up over slots has to be added up in
+/// another one, or each slot rounds the sum once more.
+bool computes_in_reduced(const at::Tensor& value, const at::Tensor& weight);
+
+/// What a layer computes of a value, by its weight and bias.
+using SlotProduct = c10::function_ref<at::Tensor(
+    const at::Tensor& value, const at::Tensor& weight, const at::Tensor& bias)>;
+
+/// The layer's output where slots hold a part of the samples: the sum of the
+/// products over the values, each on its own samples, with the bias along `dim`
+/// once in every row. `weights` are those of all slots. Reduced dtypes are
+/// multiplied and added up in float, and rounded once.
 at::Tensor sum_partial(
     const Slots& slots,
-    c10::function_ref<at::Tensor(size_t i, const at::Tensor& bias)> product,
+    SlotProduct product,
+    const std::vector<at::Tensor>& weights,
     const at::Tensor& bias,
     int64_t dim);
 

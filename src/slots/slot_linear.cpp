@@ -9,6 +9,7 @@
 #include "slot_layer.hpp"
 
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
@@ -83,17 +84,28 @@ torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
     return weights[static_cast<size_t>(positions[i])];
   };
   if (slots.is_partial()) {
-    const auto product = [&](size_t i, const torch::Tensor& with_bias) {
-      return at::linear(values[i], weight(i), with_bias);
+    const auto product = [](const torch::Tensor& value,
+                            const torch::Tensor& of_slot,
+                            const torch::Tensor& with_bias) {
+      return at::linear(value, of_slot, with_bias);
     };
-    const auto output = detail::sum_partial(slots, product, bias, /*dim=*/-1);
+    const auto output =
+        detail::sum_partial(slots, product, weights, bias, /*dim=*/-1);
     return options.coast() ? detail::let_coast(output, weights) : output;
   }
-  torch::Tensor output = at::linear(values[0], weight(0), bias);
-  for (size_t i = 1; i < values.size(); ++i) {
-    // One product that adds to what is there, where the shapes allow it.
-    output = values[i].dim() == 2 ? at::addmm(output, values[i], weight(i).t())
-                                  : output + at::linear(values[i], weight(i));
+  torch::Tensor output;
+  if (values.size() > 1 && detail::computes_in_reduced(values[0], weight(0))) {
+    // As one product, which is rounded once, as the dense layer's is.
+    output = at::linear(
+        at::cat(values, -1), detail::joined_weights(weights, positions), bias);
+  } else {
+    output = at::linear(values[0], weight(0), bias);
+    for (size_t i = 1; i < values.size(); ++i) {
+      // One product that adds to what is there, where the shapes allow it.
+      output = values[i].dim() == 2
+                   ? at::addmm(output, values[i], weight(i).t())
+                   : output + at::linear(values[i], weight(i));
+    }
   }
   return options.coast() ? detail::let_coast(output, weights) : output;
 }

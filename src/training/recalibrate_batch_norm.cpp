@@ -3,6 +3,7 @@
 
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
+#include "../branches/sum_dtype.hpp"
 #include "../gates/gate_walk.hpp"
 
 #include <ATen/core/grad_mode.h>
@@ -24,7 +25,46 @@ struct MeasuredNorm {
   std::optional<double> momentum;
   std::vector<at::Tensor> live;  // mean, variance, number of batches
   std::vector<at::Tensor> kept;
+  std::vector<at::Tensor> own = {};         // memory of `live`, where wide
+  std::vector<at::Tensor*> affine = {};     // weight and bias
+  std::vector<at::Tensor> own_affine = {};  // where wide
 
+  // In a reduced dtype a count of batches ends at 256 or 2048, and a mean of
+  // many batches takes no more in: they are counted in integers, averaged in
+  // float. Norms take weights of the statistics' dtype only.
+  void widen() {
+    const auto is_wide = [](const at::Tensor& tensor) {
+      return !is_reduced(tensor.scalar_type());
+    };
+    if (std::all_of(live.begin(), live.end(), is_wide)) {
+      return;
+    }
+    for (size_t i = 0; i < live.size(); ++i) {
+      const auto dtype = live[i].scalar_type();
+      own.push_back(live[i].detach());
+      live[i].set_data(own[i].to(
+          i == 2 && is_reduced(dtype) ? at::kLong : sum_dtype(dtype)));
+    }
+    // Other tensors in their places: hooks and optimizers know the parameters.
+    for (at::Tensor* tensor : affine) {
+      own_affine.push_back(*tensor);
+      if (tensor->defined()) {
+        *tensor = tensor->detach().to(sum_dtype(tensor->scalar_type()));
+      }
+    }
+  }
+  // Back to its own dtypes, with the numbers as they are.
+  void narrow() {
+    for (size_t i = 0; i < own.size(); ++i) {
+      own[i].copy_(live[i]);
+      live[i].set_data(own[i]);
+    }
+    own.clear();
+    for (size_t i = 0; i < own_affine.size(); ++i) {
+      *affine[i] = own_affine[i];
+    }
+    own_affine.clear();
+  }
   void restore_statistics() const {
     for (size_t i = 0; i < live.size(); ++i) {
       live[i].copy_(kept[i]);
@@ -48,7 +88,8 @@ std::optional<MeasuredNorm> as_norm(torch::nn::Module& module) {
       .momentum = norm->options.momentum(),
       .live =
           {norm->running_mean, norm->running_var, norm->num_batches_tracked},
-      .kept = {}};
+      .kept = {},
+      .affine = {&norm->weight, &norm->bias}};
   for (const auto& tensor : measured.live) {
     measured.kept.push_back(tensor.clone());
   }
@@ -94,7 +135,8 @@ std::vector<MeasuredNorm> find_norms(torch::nn::Module& root) {
 struct BatchNormMeasurement::State {
   explicit State(torch::nn::Module& root)
       : eval(root), norms(find_norms(root)) {
-    for (const MeasuredNorm& norm : norms) {
+    for (MeasuredNorm& norm : norms) {
+      norm.widen();
       norm.live[0].zero_();
       norm.live[1].fill_(1);
       norm.live[2].zero_();
@@ -103,8 +145,9 @@ struct BatchNormMeasurement::State {
     }
   }
   ~State() {
-    for (const MeasuredNorm& norm : norms) {
+    for (MeasuredNorm& norm : norms) {
       norm.options->momentum(norm.momentum);
+      norm.narrow();
       if (!finished) {
         norm.restore_statistics();
       }
@@ -129,8 +172,10 @@ int64_t BatchNormMeasurement::finish() {
       batches_ > 0,
       "recalibrate_batch_norm: expected at least one batch, got none");
   int64_t measured = 0;
-  for (const MeasuredNorm& norm : state_->norms) {
-    if (norm.has_run()) {
+  for (MeasuredNorm& norm : state_->norms) {
+    const bool has_run = norm.has_run();
+    norm.narrow();
+    if (has_run) {
       ++measured;
     } else {
       norm.restore_statistics();

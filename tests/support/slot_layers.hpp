@@ -68,14 +68,13 @@ inline torch::Tensor part_of(
 }
 
 /// How far a layer on slots may be from its dense layer, for numbers of the
-/// order of 1. A bfloat16 has 8 bits, and each of up to four slots' products
-/// is rounded on its own, where the dense layer rounds the sum once.
+/// order of 1. A bfloat16 has 8 bits; both round the sum once.
 inline double tolerance_of(torch::ScalarType dtype) {
   switch (dtype) {
     case torch::kDouble:
       return 1e-12;
     case torch::kBFloat16:
-      return 4.0 / 256;
+      return 1.0 / 128;
     default:
       return 1e-6;
   }

@@ -26,7 +26,8 @@ namespace gatedpaths {
 
 struct BranchWeighting;
 
-/// How the outputs of several open branches become one.
+/// How the outputs of several open branches become one. In half and bfloat16
+/// they are added up in float, and the result is rounded once.
 enum class Reduction {
   kSum,   ///< Their sum.
   kMean,  ///< Their sum, divided by how many they are.

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <ostream>
+#include <utility>
 
 namespace gatedpaths {
 
@@ -49,17 +50,26 @@ class GateHeadOptions {
 
 namespace detail {
 
-/// `output` in the rows where `open`, zeros elsewhere. The gradient of
-/// `weight[n]` is the inner product of row n of the output, open or closed, and
-/// its gradient.
+/// `output` in the rows where `kept`, zeros elsewhere. The gradient of
+/// `weight[n]` is the inner product of row n of the output and its gradient,
+/// kept or closed; it is zero for what is `open` and not kept, and for a closed
+/// row whose product is not finite.
 GATEDPATHS_EXPORT at::Tensor weigh_rows(
-    const at::Tensor& output, const at::Tensor& open, const at::Tensor& weight);
+    const at::Tensor& output,
+    const at::Tensor& open,
+    const at::Tensor& kept,
+    const at::Tensor& weight);
 
-/// A module with gates for each sample.
-template <class Branch>
-concept SampleGatedBranch = requires(Branch& branch, const at::Tensor& x) {
-  { branch->forward(x, x) } -> std::convertible_to<at::Tensor>;
-};
+/// A `GatedBranch`, or what is used like one, whose child takes such arguments
+/// and returns a tensor.
+template <class Branch, class... A>
+concept SampleGatedBranch =
+    requires(Branch& branch, const at::Tensor& open, A&&... args) {
+      {
+        branch->forward_samples(open, std::forward<A>(args)...)
+      } -> std::convertible_to<at::Tensor>;
+      branch->forward_all_samples(open, std::forward<A>(args)...);
+    };
 
 }  // namespace detail
 
@@ -76,26 +86,43 @@ struct GATEDPATHS_EXPORT GateDecision {
   /// Throws: `c10::IndexError` where there is no such gate.
   GateDecision gate(int64_t index) const;
 
-  /// Runs a `GatedBranch` as decided, for a decision on one gate.
+  /// Runs a `GatedBranch` as decided, for a decision on one gate. `args` are
+  /// what its child takes, and nothing else reaches the child: with several
+  /// tensors, `GatedBranchOptions::sample_arguments` says which of them have a
+  /// row for each sample.
   ///
   /// In training it runs on all samples, and the rows of closed ones are made
-  /// zeros: so each gate learns from what its branch would have given. In eval
-  /// it runs on the open samples only.
+  /// zeros: so each gate learns from what its branch would have given. Where
+  /// that, times its gradient, is not finite, the gate learns nothing from the
+  /// sample: an inf or NaN in a closed row never reaches `weight`. (It is the
+  /// child's own affair where one arises within it: its backward then
+  /// multiplies that by zero.) In eval the branch runs on the open samples
+  /// only.
   ///
-  /// Throws: `c10::ValueError` for a decision on several gates, or an output
-  /// without a row for each sample.
-  template <detail::SampleGatedBranch Branch>
-  at::Tensor run(Branch&& branch, const at::Tensor& input) const {
+  /// A capacity of the branch counts the samples that are open, in training as
+  /// in eval: `Overflow::kRefuse` throws where they are too many, and
+  /// `Overflow::kDrop` closes some of them, drawn in training. A dropped
+  /// sample has a row of zeros, and its gate learns nothing from the branch;
+  /// `weight` and `open` stay what was decided. So a capacity bounds what runs
+  /// in eval, and what counts in training.
+  ///
+  /// Throws: `c10::ValueError` for a decision on several gates, an output
+  /// without a row for each sample, more open samples than a capacity with
+  /// `kRefuse`; what `GatedBranchImpl::forward_samples` throws.
+  template <class Branch, class... A>
+    requires detail::SampleGatedBranch<Branch, A...>
+  at::Tensor run(Branch&& branch, A&&... args) const {
     check_single();
     if (!training) {
-      return branch->forward(input, open);
+      return branch->forward_samples(open, std::forward<A>(args)...);
     }
-    return detail::weigh_rows(branch->forward(input, all_open()), open, weight);
+    const auto [output, kept] =
+        branch->forward_all_samples(open, std::forward<A>(args)...);
+    return detail::weigh_rows(output, open, kept, weight);
   }
 
  private:
   void check_single() const;
-  at::Tensor all_open() const;
 };
 
 /// The module behind `GateHead`, which see.
@@ -162,6 +189,10 @@ class GATEDPATHS_EXPORT GateHeadImpl
 ///
 /// Eval: a gate is open where `sigmoid(logit) > threshold`. Nothing is drawn,
 /// and the branch does not run on closed samples.
+///
+/// Both: a sample whose averages are not all finite is closed, with a
+/// probability of 0, and gives the head no gradient: a single inf or NaN would
+/// else be in all of its parameters after the next step.
 ///
 /// Shape: features `[N, channels, ...]`; the decision `[N]`, or `[N, gates]`
 /// for more than one gate.

@@ -17,11 +17,13 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace gatedpaths {
 
@@ -69,47 +71,51 @@ class GatedBranchImpl
   }
 
   /// As `forward(args...)` with a gate for each sample, see
-  /// `SampleGatedModule`: `open` is a bool tensor `[batch]`. The child runs on
-  /// its samples of every tensor among `args` whose first dim is the batch.
-  /// Each tensor that it returns must have one row for each sample that ran;
-  /// the rows of the others are zeros.
+  /// `SampleGatedModule`: `open` is a bool tensor `[batch]`. Each tensor that
+  /// the child returns must have one row for each sample that ran; the rows of
+  /// the others are zeros.
+  ///
+  /// The child runs on its samples of the tensors in those arguments that
+  /// `GatedBranchOptions::sample_arguments` names, and gets all other tensors
+  /// whole: that a tensor's first dim is as large as the batch may be chance,
+  /// so nothing is guessed from sizes. A call with one tensor needs no names.
   ///
   /// Which tensors of a result with several follow the batch is found out once
   /// for each kind of input, by a probe as for zeros (see `OutputShape`).
   ///
-  /// Throws: `c10::ValueError` where no argument is a tensor, `open` is not a
-  /// bool tensor `[batch]` or opens more samples than the capacity allows, the
-  /// skip is not `kZeroFill`, or a result has another number of rows.
+  /// Throws: `c10::ValueError` where no argument is a tensor, several tensors
+  /// come and `sample_arguments` was not set or does not fit them, `open` is
+  /// not a bool tensor `[batch]` or opens more samples than the capacity
+  /// allows, the skip is not `kZeroFill`, or a result has another number of
+  /// rows.
   template <class... A>
+    requires detail::ForwardsWith<ChildImpl, A...>
   Result forward_samples(const torch::Tensor& open, A&&... args) {
     const auto signature = detail::InputSignature::of(args...);
+    check_sample_tensors(signature.batch(), args...);
     const auto entry = this->entry(signature);
     const auto gates = this->begin_samples(open, signature);
-    const int64_t batch = gates->batch;
-    const auto probe = make_probe(batch, args...);
-    if (gates->ran.empty()) {
-      return detail::build_output<Result>(
-          this->zeros(entry.get(), batch, probe));
-    }
-    if (!gates->is_partial()) {
-      return run_all(entry.get(), batch, signature, args...);
-    }
-    const auto samples = gates->rows.front().size(0);
-    if constexpr (!std::is_same_v<Result, torch::Tensor>) {
-      this->learn_sizes(*entry, samples, probe);
-    }
-    detail::InputWatch watch;
-    const auto take = [&](const torch::Tensor& value) {
-      return has_rows(value, batch)
-                 ? detail::take_rows(value, gates->rows, gates->disjoint)
-                       .front()
-                 : watch.watch(value);
-    };
-    auto flat = detail::flatten_output<Result>(run_child(
-        entry.get(), samples, signature, detail::map_tensors(args, take)...));
-    this->check_open(watch);
-    return detail::build_output<Result>(
-        this->put_back(std::move(flat), *entry, *gates));
+    return run_samples(*gates, *entry, signature, std::forward<A>(args)...);
+  }
+
+  /// As `forward_samples(open, args...)`, but that the child runs on all
+  /// samples, and what it returns has all their rows: for gates that learn from
+  /// what closed samples would have given, as `GateDecision::run`, which see
+  /// for the capacity. Also gives `open` less the samples that the capacity
+  /// drops.
+  ///
+  /// Throws: as `forward_samples` does.
+  template <class... A>
+    requires detail::ForwardsWith<ChildImpl, A...>
+  std::pair<Result, torch::Tensor> forward_all_samples(
+      const torch::Tensor& open, A&&... args) {
+    const auto signature = detail::InputSignature::of(args...);
+    check_sample_tensors(signature.batch(), args...);
+    const auto entry = this->entry(signature);
+    torch::Tensor kept;
+    const auto gates = this->begin_all_samples(open, signature, kept);
+    return {
+        run_samples(*gates, *entry, signature, std::forward<A>(args)...), kept};
   }
 
  private:
@@ -166,8 +172,55 @@ class GatedBranchImpl
     });
   }
 
-  static bool has_rows(const torch::Tensor& value, int64_t batch) {
-    return value.dim() > 0 && value.size(0) == batch;
+  template <class... A>
+  void check_sample_tensors(int64_t batch, const A&... args) const {
+    std::vector<detail::ArgumentTensor> tensors;
+    int64_t place = 0;
+    const auto note = [&](const torch::Tensor& value) {
+      tensors.push_back({place, value});
+      return value;
+    };
+    ((static_cast<void>(detail::map_tensors(args, note)), ++place), ...);
+    this->check_sample_arguments(tensors, batch);
+  }
+
+  template <class... A>
+  Result run_samples(
+      const detail::SampleGates& gates,
+      detail::OutputEntry& entry,
+      const detail::InputSignature& signature,
+      A&&... args) {
+    const int64_t batch = gates.batch;
+    const auto probe = make_probe(batch, args...);
+    if (gates.ran.empty()) {
+      return detail::build_output<Result>(this->zeros(&entry, batch, probe));
+    }
+    if (!gates.is_partial()) {
+      return run_all(&entry, batch, signature, args...);
+    }
+    const auto samples = gates.rows.front().size(0);
+    if constexpr (!std::is_same_v<Result, torch::Tensor>) {
+      this->learn_sizes(entry, samples, probe);
+    }
+    detail::InputWatch watch;
+    const auto take = [&](int64_t place, const torch::Tensor& value) {
+      return this->has_samples(place, value, batch)
+                 ? detail::take_rows(value, gates.rows, gates.disjoint).front()
+                 : watch.watch(value);
+    };
+    auto flat = detail::flatten_output<Result>(detail::map_arguments(
+        [&](auto&&... taken) -> Result {
+          return run_child(
+              &entry,
+              samples,
+              signature,
+              std::forward<decltype(taken)>(taken)...);
+        },
+        take,
+        args...));
+    this->check_open(watch);
+    return detail::build_output<Result>(
+        this->put_back(std::move(flat), entry, gates));
   }
 
   // Runs the child on zeros in place of the samples, and on copies of all else,
@@ -175,13 +228,18 @@ class GatedBranchImpl
   template <class... A>
   auto make_probe(int64_t batch, const A&... args) {
     return [this, batch, &args...](int64_t samples) {
-      const auto replace = [&](const torch::Tensor& value) {
-        return samples >= 0 && has_rows(value, batch)
+      const auto replace = [&](int64_t place, const torch::Tensor& value) {
+        return samples >= 0 && this->has_samples(place, value, batch)
                    ? detail::InputKind::of(value).zeros(samples)
                    : value.clone();
       };
-      return detail::flatten_output<Result>(
-          child_->forward(detail::map_tensors(args, replace)...));
+      return detail::flatten_output<Result>(detail::map_arguments(
+          [&](auto&&... replaced) -> Result {
+            return child_->forward(
+                std::forward<decltype(replaced)>(replaced)...);
+          },
+          replace,
+          args...));
     };
   }
 
@@ -266,7 +324,8 @@ class GatedBranchImpl
 /// Each sample can have a gate of its own (see `SampleGatedModule`):
 /// `forward(x, open)` where the child takes one tensor, has no default
 /// arguments and returns a tensor, `forward_samples(open, args...)` for any
-/// child.
+/// child. Where the child has a second parameter of its own, `forward(x, y)`
+/// passes `y` on to it as anything else.
 ///
 /// Shape: as the child's.
 ///

@@ -12,6 +12,8 @@
 #include <gatedpaths/gates/closed_branch_options.hpp>
 #include <gatedpaths/gates/sample_gated_module.hpp>
 
+#include <ATen/core/Tensor.h>
+#include <c10/util/ArrayRef.h>
 #include <torch/nn/module.h>
 
 #include <concepts>
@@ -20,13 +22,45 @@
 #include <optional>
 #include <ostream>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace gatedpaths {
 
-/// Options of `GatedBranch`: those of every closed branch.
+/// Options of `GatedBranch`: those of every closed branch, and which arguments
+/// hold samples.
 ///
 /// Example: `GatedBranchOptions().skip(Skip::kNoGrad)`.
-class GatedBranchOptions : public ClosedBranchOptions<GatedBranchOptions> {};
+class GatedBranchOptions : public ClosedBranchOptions<GatedBranchOptions> {
+ public:
+  /// The arguments of the child whose tensors have a row for each sample, by
+  /// place: 0 is the first. With gates for each sample the child gets its
+  /// samples of these and all of the others: a weight, a table, a state.
+  /// Default: not said, which does for calls with one tensor.
+  ///
+  /// Example: `sample_arguments({0, 1})` for `forward(x, mask, weight)`.
+  GatedBranchOptions& sample_arguments(std::vector<int64_t> places) {
+    sample_arguments_ = std::move(places);
+    return *this;
+  }
+  /// \overload
+  const std::optional<std::vector<int64_t>>& sample_arguments() const noexcept {
+    return sample_arguments_;
+  }
+
+ private:
+  std::optional<std::vector<int64_t>> sample_arguments_;
+};
+
+namespace detail {
+
+/// A tensor among the arguments of a child, and the place of its argument.
+struct ArgumentTensor {
+  int64_t place = 0;
+  at::Tensor tensor;
+};
+
+}  // namespace detail
 
 /// All of `GatedBranchImpl` that does not depend on the type of the child.
 class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
@@ -85,6 +119,22 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   /// what `c10::ValueError` is thrown for.
   std::shared_ptr<const detail::SampleGates> begin_samples(
       const torch::Tensor& open, const detail::InputSignature& signature);
+
+  /// As `begin_samples` where the child runs on all; see
+  /// `begin_forward_all_samples`.
+  std::shared_ptr<const detail::SampleGates> begin_all_samples(
+      const torch::Tensor& open,
+      const detail::InputSignature& signature,
+      torch::Tensor& kept);
+
+  /// Throws where it was not said, or wrongly, which of several tensors have a
+  /// row for each sample.
+  void check_sample_arguments(
+      c10::ArrayRef<detail::ArgumentTensor> tensors, int64_t batch) const;
+
+  /// Whether `value`, of the argument at `place`, has a row for each sample.
+  bool has_samples(
+      int64_t place, const torch::Tensor& value, int64_t batch) const;
 
   /// The entry for such an input; null where no argument has a tensor.
   std::shared_ptr<detail::OutputEntry> entry(
@@ -148,6 +198,7 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
       detail::KnownOutput& known,
       uint64_t state,
       int64_t batch);
+  bool is_sample_argument(int64_t place) const;
 
   std::shared_ptr<torch::nn::Module> module_;
   detail::OutputMemory memory_;

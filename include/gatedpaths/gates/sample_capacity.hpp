@@ -27,7 +27,8 @@ GATEDPATHS_EXPORT std::ostream& operator<<(
     std::ostream& stream, Overflow overflow);
 
 /// How many samples a branch may run on in a forward with gates for each
-/// sample. Set through `ClosedBranchOptions`.
+/// sample. Set through `ClosedBranchOptions`. `GateDecision::run` runs on
+/// closed samples too in training: there it is how many may be open.
 struct SampleCapacity {
   std::optional<int64_t> limit;           ///< At least 1; no limit where empty.
   Overflow overflow = Overflow::kRefuse;  ///< What happens beyond it.

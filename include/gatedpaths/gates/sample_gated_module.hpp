@@ -107,6 +107,17 @@ class GATEDPATHS_EXPORT SampleGatedModule : public GatedModule {
   std::shared_ptr<const detail::SampleGates> begin_forward_samples(
       const at::Tensor& input, const at::Tensor& open, bool training);
 
+  /// As `begin_forward_samples` for a module with one branch, which runs on all
+  /// samples whichever are open. `open` less what the capacity drops is `kept`:
+  /// `open` itself where that is nothing.
+  ///
+  /// Throws: as `begin_forward_samples` does.
+  std::shared_ptr<const detail::SampleGates> begin_forward_all_samples(
+      const at::Tensor& input,
+      const at::Tensor& open,
+      bool training,
+      at::Tensor& kept);
+
   /// Keeps which samples ran, too.
   std::unique_ptr<detail::KeptState> keep() override;
 
@@ -117,7 +128,7 @@ class GATEDPATHS_EXPORT SampleGatedModule : public GatedModule {
   struct KeptSamples;
 
   void check_open(const at::Tensor& input, const at::Tensor& open) const;
-  void apply_capacity(detail::SampleGates& gates, bool training);
+  bool apply_capacity(detail::SampleGates& gates, bool training);
 
   int64_t open_dims_ = 1;
   Skip skip_ = Skip::kZeroFill;

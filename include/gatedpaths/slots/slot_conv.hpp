@@ -68,7 +68,8 @@ class GATEDPATHS_EXPORT SlotConvImpl
   void reset() override;
 
   /// `bias + sum over the open slots of conv(slot, weight)`. A slot that holds
-  /// a part of the samples adds to their rows only.
+  /// a part of the samples adds to their rows only. In half and bfloat16, of
+  /// its own or by autocast, the sum is rounded once, as the dense layer's is.
   torch::Tensor forward(const Slots& slots);
 
   /// The dense layer, with a copy of the weights.

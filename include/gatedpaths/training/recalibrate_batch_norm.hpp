@@ -64,7 +64,8 @@ auto& typed_network(Net& net) {
 /// open branches are those that were last applied, by hand or by a `PathSpace`:
 /// nothing is drawn. The statistics afterwards are the plain means over the
 /// batches of each batch's mean and unbiased variance; every batch counts the
-/// same, whatever its size, and an empty one as well: leave it out.
+/// same, whatever its size, and an empty one as well: leave it out. Norms in
+/// half or bfloat16 are measured in float and rounded at the end.
 ///
 /// During it these norms are in training mode with a cumulative average, and
 /// all else is in eval mode, without a graph; the mode that the network was in

@@ -148,3 +148,37 @@ TEST_CASE(
   depth->eval();
   CHECK(bit_equal(depth->forward(x), x + depth->child()->forward(x)));
 }
+
+TEST_CASE(
+    "StochasticDepth: the scale is not rounded to a reduced dtype",
+    "[stochastic_depth][forward]") {
+  const auto dtype = GENERATE(torch::kHalf, torch::kBFloat16);
+  const auto mode =
+      GENERATE(DropMode::kRow, DropMode::kBatch, DropMode::kSubset);
+  const bool residual = GENERATE(true, false);
+  const int64_t dims = GENERATE(1, 2);
+  constexpr double kRate = 0.3;  // 1 / 0.7 is no number of few bits
+  StochasticDepth depth(
+      FunctionChild([](const torch::Tensor& x) { return x * -0.5; }),
+      gatedpaths::StochasticDepthOptions(kRate)
+          .mode(mode)
+          .scale(DropScale::kTrainInverse)
+          .residual(residual)
+          .seed(4));
+  torch::manual_seed(5);
+  const auto x = dims == 1 ? torch::randn({64}).to(dtype)
+                           : torch::randn({64, 3}).to(dtype);
+  const auto exact = x.to(torch::kDouble);
+  const auto kept = exact * ((residual ? 1 : 0) - 0.5 / (1 - kRate));
+  const auto dropped = residual ? exact : torch::zeros_like(exact);
+  const double one_rounding = dtype == torch::kHalf ? 0x1p-11 : 0x1p-8;
+  for (int i = 0; i < 4; ++i) {
+    const auto output = depth->forward(x).to(torch::kDouble);
+    const auto is_near = [&](const torch::Tensor& expected) {
+      // Below the smallest normal half the spacing is fixed.
+      return (output - expected).abs() <=
+             1.05 * one_rounding * expected.abs() + 0x1p-24;
+    };
+    CHECK(is_near(kept).logical_or(is_near(dropped)).all().item<bool>());
+  }
+}

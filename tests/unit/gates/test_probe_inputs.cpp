@@ -142,7 +142,8 @@ TEST_CASE(
     "[gated_branch][forward]") {
   const auto probes = GENERATE(Probes::kEmpty, Probes::kWhole);
   CAPTURE(static_cast<int>(probes));
-  GatedBranch branch{InPlace(probes)};
+  GatedBranch branch(
+      InPlace(probes), gatedpaths::GatedBranchOptions().sample_arguments({0}));
   const Arguments arguments;
   const auto before = copies_of(arguments.tensors);
   const auto none = torch::zeros({5}, torch::kBool);

@@ -486,7 +486,7 @@ TEST_CASE(
     "SampleGatedModule: gates around gates pass the inner gates on",
     "[sample_gates][forward]") {
   ChoiceBlock block(Linear(4, 2), Linear(4, 2));
-  GatedBranch around(block);
+  GatedBranch around(block, GatedBranchOptions().sample_arguments({0, 1}));
   const auto x = torch::randn({3, 4});
   const auto inner = mask_of({"10", "01", "10"});
   const auto whole = block->forward(x, inner);
@@ -515,7 +515,7 @@ TEST_CASE(
     int64_t rows = 0;
   };
   const auto child = std::make_shared<Pair>();
-  GatedBranch branch(child);
+  GatedBranch branch(child, GatedBranchOptions().sample_arguments({0, 1}));
   const auto x = torch::randn({4, 3}).requires_grad_();
   const auto y = torch::randn({4, 2});
   const auto weight = torch::randn({3, 2}).requires_grad_();

@@ -139,3 +139,13 @@ TEST_CASE(
       }(),
       c10::Error);
 }
+
+TEST_CASE(
+    "straight_through: an empty batch teaches nothing",
+    "[straight_through][backward]") {
+  const auto weights = straight_leaf({2}, torch::kFloat);
+  const auto active = straight_leaf({0, 3}, torch::kFloat);
+  straight_through(weights, active, torch::zeros({0, 3})).sum().backward();
+  CHECK(bit_equal(weights.grad(), torch::zeros({2})));
+  CHECK(active.grad().sizes() == torch::IntArrayRef({0, 3}));
+}

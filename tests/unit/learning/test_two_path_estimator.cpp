@@ -189,6 +189,34 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "TwoPathEstimator: a closed branch that is not finite is an error, and "
+    "reaches no logit",
+    "[two_path_estimator][backward][error]") {
+  const double bad = GENERATE(INFINITY, NAN);
+  ChoiceBlock block(
+      {{"identity", torch::nn::Identity()},
+       {"bad", gatedpaths::test::FunctionChild([bad](const torch::Tensor& x) {
+          return x * bad;
+        })}});
+  const PathSpace space(block);
+  PathLogits logits(space);
+  TwoPathEstimator estimator(logits, space, 5);
+  int tried = 0;
+  for (int step = 0; step < 16; ++step) {
+    estimator.apply();
+    if (block->weighting()->active == 0) {
+      ++tried;
+      const auto loss = block->forward(torch::ones({2, 3})).sum();
+      CHECK(loss.item<double>() == 6);
+      CHECK_THROWS_AS(loss.backward(), c10::Error);
+      CHECK_FALSE(logits->logits(0).grad().defined());
+    }
+    estimator.finish_step();
+  }
+  CHECK(tried > 0);
+}
+
+TEST_CASE(
     "TwoPathEstimator: a gate of one branch has nothing to learn",
     "[two_path_estimator][forward]") {
   ChoiceBlock block(

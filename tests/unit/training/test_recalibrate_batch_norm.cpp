@@ -11,6 +11,8 @@
 #include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/linear.h>
 
+#include <cmath>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -352,6 +354,91 @@ TEST_CASE(
   norm->reset_running_stats();
   CHECK(recalibrate_batch_norm(norm, examples, run) == 1);
   check_measured(norm, batches);
+}
+
+TEST_CASE(
+    "recalibrate_batch_norm: many batches in a reduced dtype are averaged in "
+    "float",
+    "[recalibrate_batch_norm]") {
+  const auto dtype = GENERATE(torch::kBFloat16, torch::kHalf);
+  const int64_t count = GENERATE(int64_t{300}, int64_t{2100});
+  const bool affine = GENERATE(true, false);
+  BatchNorm1d norm(BatchNormOptions(2).affine(affine));
+  Sequential net(norm);
+  net->to(dtype);
+  const auto weight = norm->weight;
+  const auto mean_memory = norm->running_mean.data_ptr();
+  // The batch's mean rises: a mean that takes in nothing of the last ones, or
+  // too much of them, is far off.
+  torch::manual_seed(7);
+  const auto noise = torch::randn({16, 2}, torch::kDouble);
+  Batches batches;
+  for (int64_t i = 0; i < count; ++i) {
+    const double at = static_cast<double>(i) / static_cast<double>(count);
+    batches.push_back((noise * (1 + at) + 4 * at).to(dtype));
+  }
+  auto mean = torch::zeros({2}, torch::kDouble);
+  auto variance = torch::zeros({2}, torch::kDouble);
+  for (const auto& batch : batches) {
+    mean += batch.to(torch::kDouble).mean(0) / count;
+    variance += batch.to(torch::kDouble).var(0) / count;
+  }
+  CHECK(recalibrate_batch_norm(net, batches) == 1);
+  CHECK(norm->running_mean.scalar_type() == dtype);
+  CHECK(norm->running_var.scalar_type() == dtype);
+  CHECK(norm->num_batches_tracked.scalar_type() == dtype);
+  CHECK(norm->running_mean.data_ptr() == mean_memory);
+  CHECK(norm->weight.is_same(weight));
+  CHECK(net->named_buffers()["0.running_mean"].is_same(norm->running_mean));
+  const double one_rounding = dtype == torch::kHalf ? 0x1p-11 : 0x1p-8;
+  CHECK(((norm->running_mean - mean).abs() <= 1.1 * one_rounding * mean.abs())
+            .all()
+            .item<bool>());
+  CHECK(((norm->running_var - variance).abs() <= 1.1 * one_rounding * variance)
+            .all()
+            .item<bool>());
+  CHECK(
+      std::abs(norm->num_batches_tracked.item<double>() - double(count)) <=
+      one_rounding * double(count));
+  // And it runs as before.
+  net->eval();
+  CHECK(norm->forward(torch::ones({3, 2}, dtype)).scalar_type() == dtype);
+}
+
+TEST_CASE(
+    "recalibrate_batch_norm: a norm in a reduced dtype is restored",
+    "[recalibrate_batch_norm][error]") {
+  BatchNorm1d norm(2);
+  BatchNorm1d idle(2);
+  struct Net : torch::nn::Module {
+    BatchNorm1d norm = nullptr;
+    BatchNorm1d idle = nullptr;
+  };
+  const auto net = std::make_shared<Net>();
+  net->norm = net->register_module("norm", norm);
+  net->idle = net->register_module("idle", idle);
+  norm->forward(torch::randn({4, 2}));
+  idle->forward(torch::randn({4, 2}));
+  net->to(torch::kBFloat16);
+  const auto before = copies_of(net->buffers());
+  const auto idle_before = copies_of(idle->buffers());
+  const auto weight = norm->weight;
+  const Batches batches = {torch::randn({4, 2}).to(torch::kBFloat16)};
+  CHECK_THROWS_AS(
+      recalibrate_batch_norm(
+          net,
+          batches,
+          [&](const torch::Tensor& batch) {
+            norm->forward(batch);
+            throw std::runtime_error("no more");
+          }),
+      std::runtime_error);
+  CHECK(all_bit_equal(net->buffers(), before));
+  CHECK(norm->weight.is_same(weight));
+  CHECK(recalibrate_batch_norm(net, batches, [&](const torch::Tensor& batch) {
+          norm->forward(batch);
+        }) == 1);
+  CHECK(all_bit_equal(idle->buffers(), idle_before));
 }
 
 TEST_CASE(

@@ -83,6 +83,12 @@ struct CallableWith<Impl, TypeList<A...>> {
       requires(Impl& module, A... args) { module.forward(args...); };
 };
 
+/// A module whose `forward` can be called with such arguments.
+template <class Impl, class... A>
+concept ForwardsWith = requires(Impl& module, A&&... args) {
+  module.forward(std::forward<A>(args)...);
+};
+
 /// The least number of arguments that `forward` can be called with.
 template <class Impl, class List, size_t n = 0>
 constexpr size_t required_arguments() {

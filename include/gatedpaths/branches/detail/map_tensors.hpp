@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -95,5 +96,18 @@ struct TensorMapper<std::pair<A, B>> {
         map_tensors(values.second, function));
   }
 };
+
+/// `call(args...)` with `function(place, tensor)` for every tensor, where
+/// `place` is that of its argument, from 0.
+template <class Call, class Function, class... A>
+decltype(auto) map_arguments(
+    Call&& call, const Function& function, const A&... args) {
+  return [&]<size_t... place>(std::index_sequence<place...>) -> decltype(auto) {
+    return std::forward<Call>(call)(
+        map_tensors(args, [&](const at::Tensor& tensor) {
+          return function(static_cast<int64_t>(place), tensor);
+        })...);
+  }(std::index_sequence_for<A...>());
+}
 
 }  // namespace gatedpaths::detail

@@ -52,6 +52,7 @@ GATEDPATHS_EXPORT std::vector<at::Tensor> take_rows(
 /// a value at the samples that `rows` lists for it, and zeros elsewhere. Where
 /// the list is undefined, the value is the batch. In the memory format of the
 /// first value. No value touches other rows than its own: a NaN stays there.
+/// Half and bfloat16 are added up in float.
 GATEDPATHS_EXPORT at::Tensor put_rows(
     at::TensorList values,
     const std::vector<at::Tensor>& rows,
