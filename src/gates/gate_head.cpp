@@ -12,6 +12,7 @@
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -38,23 +39,35 @@ class WeighRows : public torch::autograd::Function<WeighRows> {
       const at::Tensor& output,
       const at::Tensor& open,
       const at::Tensor& weight) {
-    context->save_for_backward({output, open});
-    context->saved_data["dtype"] = weight.scalar_type();
+    context->set_materialize_grads(false);
+    context->save_for_backward({output, open, weight});
     return zeros_where_closed(output, open);
   }
 
   static torch::autograd::variable_list backward(
       torch::autograd::AutogradContext* context,
       const torch::autograd::variable_list& gradients) {
-    const auto saved = context->get_saved_variables();
     const auto& gradient = gradients.front();
-    const auto dtype =
-        static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
-    const auto products = gradient.to(dtype) * saved[0].to(dtype);
-    return {
-        zeros_where_closed(gradient, saved[1]),
-        at::Tensor(),
-        products.reshape({products.size(0), -1}).sum(1)};
+    if (!gradient.defined()) {
+      return {at::Tensor(), at::Tensor(), at::Tensor()};
+    }
+    const auto saved = context->get_saved_variables();
+    const auto& open = saved[1];
+    const auto& weight = saved[2];
+    at::Tensor of_output;
+    if (context->needs_input_grad(0)) {
+      // A weight all the same to what is differentiated again.
+      of_output = c10::GradMode::is_enabled()
+                      ? WeighRows::apply(gradient, open, weight)
+                      : zeros_where_closed(gradient, open);
+    }
+    at::Tensor of_weight;
+    if (context->needs_input_grad(2)) {
+      const auto dtype = weight.scalar_type();
+      const auto products = gradient.to(dtype) * saved[0].to(dtype);
+      of_weight = products.reshape({products.size(0), -1}).sum(1);
+    }
+    return {of_output, at::Tensor(), of_weight};
   }
 };
 

@@ -40,10 +40,16 @@ torch::Tensor ChoiceBlockBase::forward_weighted(const torch::Tensor& input) {
     other = detail::detach_alone(branches()->run_closed(
         weighting->other, input, *entry, /*track_statistics=*/false));
   }
-  const auto output = branches()->run_open(active, input, *entry);
-  return wants_gradient
-             ? detail::straight_through(weighting->weights(), output, other)
-             : output;
+  auto output = branches()->run_open(active, input, *entry);
+  if (!wants_gradient) {
+    return output;
+  }
+  if (output.has_storage() && input.has_storage() &&
+      output.is_alias_of(input)) {
+    // Kept for the backward, while others may change the input in place.
+    output = output.clone();
+  }
+  return detail::straight_through(weighting->weights(), output, other);
 }
 
 torch::Tensor ChoiceBlockBase::mixture(const torch::Tensor& input) {
