@@ -87,7 +87,8 @@ torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
       return at::linear(values[i], weight(i), with_bias);
     };
     const auto output = detail::sum_partial(slots, product, bias, /*dim=*/-1);
-    return options.coast() ? detail::let_coast(output, weights) : output;
+    return options.coast() ? detail::let_coast(output, weights, positions)
+                           : output;
   }
   torch::Tensor output = at::linear(values[0], weight(0), bias);
   for (size_t i = 1; i < values.size(); ++i) {
@@ -95,7 +96,8 @@ torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
     output = values[i].dim() == 2 ? at::addmm(output, values[i], weight(i).t())
                                   : output + at::linear(values[i], weight(i));
   }
-  return options.coast() ? detail::let_coast(output, weights) : output;
+  return options.coast() ? detail::let_coast(output, weights, positions)
+                         : output;
 }
 
 torch::Tensor SlotLinearImpl::forward_nothing(const Slots& slots) {
@@ -108,7 +110,8 @@ torch::Tensor SlotLinearImpl::forward_nothing(const Slots& slots) {
       options.slot_features().front(),
       /*dim=*/-1);
   if (options.coast()) {
-    return detail::let_coast(at::linear(zeros, weights.front(), bias), weights);
+    return detail::let_coast(
+        at::linear(zeros, weights.front(), bias), weights, /*open=*/0);
   }
   auto sizes = zeros.sizes().vec();
   sizes.back() = options.out_features();
