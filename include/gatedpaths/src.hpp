@@ -112,6 +112,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/slots/slots.cpp>
 #include <gatedpaths/src/text/text_reader.cpp>
 #include <gatedpaths/src/training/check_trainable.cpp>
+#include <gatedpaths/src/training/gradient_watch.cpp>
 #include <gatedpaths/src/training/open_optimizer.cpp>
 #include <gatedpaths/src/training/recalibrate_batch_norm.cpp>
 #include <gatedpaths/src/training/schedule.cpp>

@@ -12,6 +12,7 @@
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -44,25 +45,32 @@ class WeighRows : public torch::autograd::Function<WeighRows> {
       const at::Tensor& open,
       const at::Tensor& kept,
       const at::Tensor& weight) {
-    context->save_for_backward({output, open, kept});
-    context->saved_data["dtype"] = weight.scalar_type();
+    context->set_materialize_grads(false);
+    context->save_for_backward({output, open, kept, weight});
     return only_rows(output, kept);
   }
 
   static torch::autograd::variable_list backward(
       torch::autograd::AutogradContext* context,
       const torch::autograd::variable_list& gradients) {
-    const auto saved = context->get_saved_variables();
     const auto& gradient = gradients.front();
     torch::autograd::variable_list result(4);
+    if (!gradient.defined()) {
+      return result;
+    }
+    const auto saved = context->get_saved_variables();
+    const auto& kept = saved[2];
+    const auto& weight = saved[3];
     if (context->needs_input_grad(0)) {
-      result[0] = only_rows(gradient, saved[2]);
+      // A weight all the same to what is differentiated again.
+      result[0] = c10::GradMode::is_enabled()
+                      ? WeighRows::apply(gradient, saved[1], kept, weight)
+                      : only_rows(gradient, kept);
     }
     if (context->needs_input_grad(3)) {
-      const auto dtype =
-          static_cast<at::ScalarType>(context->saved_data["dtype"].toInt());
-      result[3] = of_weight(
-          gradient.to(dtype) * saved[0].to(dtype), saved[1], saved[2]);
+      const auto dtype = weight.scalar_type();
+      result[3] =
+          of_weight(gradient.to(dtype) * saved[0].to(dtype), saved[1], kept);
     }
     return result;
   }

@@ -22,6 +22,9 @@ struct WalkedModule {
   const std::shared_ptr<torch::nn::Module>&
       owner;                ///< null where there is none
   const std::string& name;  ///< dotted; empty for the root
+  /// The gate whose branches may lie below, as children of children; null where
+  /// there is none. A module that is held twice may stand below one and apart.
+  const GatedModule* around;
 };
 
 /// A gate, while the walk is outside of all its branches.
@@ -58,11 +61,16 @@ void walk_gates_from(
     }
     const std::string name =
         at.name.empty() ? child.key() : at.name + "." + child.key();
-    const WalkedModule below{*child.value(), child.value(), name};
-    if (around == nullptr || !around->branches.contains(&below.module)) {
+    if (around == nullptr || !around->branches.contains(child.value().get())) {
+      const WalkedModule below{
+          *child.value(),
+          child.value(),
+          name,
+          around == nullptr ? nullptr : &around->gate};
       walk_gates_from(below, place, around, visit, enter);
       continue;
     }
+    const WalkedModule below{*child.value(), child.value(), name, nullptr};
     for (const int64_t branch : around->branches.at(&below.module)) {
       if (const auto inside = enter(around->gate, branch, place)) {
         walk_gates_from(below, *inside, nullptr, visit, enter);
@@ -84,7 +92,7 @@ void walk_gates(
     torch::nn::Module& root, Place place, Visit visit, Enter enter) {
   const auto owner = root.weak_from_this().lock();
   const std::string name;
-  walk_gates_from({root, owner, name}, place, nullptr, visit, enter);
+  walk_gates_from({root, owner, name, nullptr}, place, nullptr, visit, enter);
 }
 
 }  // namespace gatedpaths::detail

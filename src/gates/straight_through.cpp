@@ -2,10 +2,11 @@
 #include "straight_through.hpp"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/as_strided.h>
 #include <ATen/ops/dot.h>
 #include <ATen/ops/stack.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
@@ -32,6 +33,29 @@ at::Tensor inner_product(const at::Tensor& a, const at::Tensor& b) {
   return (a * b).sum();
 }
 
+// Passes a gradient on that has forgotten a part of what it depends on.
+class OnceDifferentiable
+    : public torch::autograd::Function<OnceDifferentiable> {
+ public:
+  // `forgetful` makes it part of a graph where `gradient` alone would not.
+  static at::Tensor forward(
+      AutogradContext* /*context*/,
+      const at::Tensor& gradient,
+      const at::Tensor& /*forgetful*/) {
+    return gradient.clone();
+  }
+
+  static variable_list backward(
+      AutogradContext* /*context*/, const variable_list& /*gradients*/) {
+    TORCH_CHECK(
+        false,
+        "TwoPathEstimator: trying to differentiate twice a gradient of logits "
+        "that can be differentiated only once, since the second branch ran "
+        "without a graph; choose GumbelEstimator, MixtureEstimator or "
+        "ReinforceEstimator");
+  }
+};
+
 class StraightThrough : public torch::autograd::Function<StraightThrough> {
  public:
   static at::Tensor forward(
@@ -39,13 +63,13 @@ class StraightThrough : public torch::autograd::Function<StraightThrough> {
       const at::Tensor& weights,
       const at::Tensor& active,
       const std::optional<at::Tensor>& other) {
-    context->saved_data["weights"] = weights.detach();
-    variable_list outputs = {active};
+    context->set_materialize_grads(false);
+    variable_list saved = {weights, active};
     if (other) {
-      outputs.push_back(*other);
+      saved.push_back(*other);
     }
-    context->save_for_backward(std::move(outputs));
-    return active;
+    context->save_for_backward(std::move(saved));
+    return active.clone();
   }
 
   static variable_list backward(
@@ -54,28 +78,33 @@ class StraightThrough : public torch::autograd::Function<StraightThrough> {
     if (!gradient.defined()) {
       return {at::Tensor(), at::Tensor(), at::Tensor()};
     }
+    const variable_list saved = context->get_saved_variables();
     at::Tensor of_weights;
     if (context->needs_input_grad(0)) {
-      of_weights = gradient_of_weights(
-          gradient,
-          context->get_saved_variables(),
-          context->saved_data["weights"].toTensor());
+      of_weights = gradient_of_weights(gradient, saved);
     }
-    return {of_weights, gradient, at::Tensor()};
+    at::Tensor of_active = gradient;
+    if (c10::GradMode::is_enabled() && context->needs_input_grad(1)) {
+      // The weight is 1 in value, and a weight all the same to what follows.
+      of_active = straight_through(saved[0].narrow(0, 0, 1), gradient);
+    }
+    return {of_weights, of_active, at::Tensor()};
   }
 
  private:
   static at::Tensor gradient_of_weights(
-      const at::Tensor& gradient,
-      const variable_list& outputs,
-      const at::Tensor& weights) {
-    const at::NoGradGuard no_grad;
+      const at::Tensor& gradient, const variable_list& saved) {
+    const at::Tensor& weights = saved.front();
     const at::Tensor wide_gradient = wide(gradient);
     variable_list sums;
-    for (const at::Tensor& output : outputs) {
-      sums.push_back(inner_product(wide_gradient, wide(output)));
+    for (size_t i = 1; i < saved.size(); ++i) {
+      sums.push_back(inner_product(wide_gradient, wide(saved[i])));
     }
-    return at::stack(sums).to(weights.device(), weights.scalar_type());
+    const at::Tensor result =
+        at::stack(sums).to(weights.device(), weights.scalar_type());
+    return c10::GradMode::is_enabled() && sums.size() > 1
+               ? OnceDifferentiable::apply(result, weights)
+               : result;
   }
 };
 

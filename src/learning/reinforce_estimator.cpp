@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/learning/reinforce_estimator.hpp>
 
+#include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <fmt/format.h>
 
@@ -9,6 +11,43 @@
 #include <utility>
 
 namespace gatedpaths {
+namespace {
+
+// The gradient of log p is (loss - baseline). The loss is no input, so that a
+// backward leaves the network alone; it is saved for what is differentiated
+// again, whose gradient depends on it.
+class WeighByLoss : public torch::autograd::Function<WeighByLoss> {
+ public:
+  struct Loss {
+    const torch::Tensor& tensor;
+    double advantage;
+  };
+
+  static torch::Tensor forward(
+      torch::autograd::AutogradContext* context,
+      const torch::Tensor& log_probability,
+      const Loss& loss) {
+    context->save_for_backward({loss.tensor});
+    context->saved_data["advantage"] = loss.advantage;
+    return log_probability * loss.advantage;
+  }
+
+  static torch::autograd::variable_list backward(
+      torch::autograd::AutogradContext* context,
+      const torch::autograd::variable_list& gradients) {
+    const torch::Tensor& gradient = gradients.front();
+    const double advantage = context->saved_data["advantage"].toDouble();
+    if (!c10::GradMode::is_enabled()) {
+      return {gradient * advantage, torch::Tensor()};
+    }
+    const auto loss = context->get_saved_variables().front().reshape({});
+    // Zero in value, or the bits would differ.
+    const auto graph = (loss - loss.detach()).to(gradient.options());
+    return {gradient * (graph + advantage), torch::Tensor()};
+  }
+};
+
+}  // namespace
 
 ReinforceEstimator::ReinforceEstimator(
     PathLogits logits,
@@ -38,7 +77,9 @@ torch::Tensor ReinforceEstimator::objective(const torch::Tensor& loss) {
           value));
   loss_sum_ += value;
   losses_ += 1;
-  return logits()->log_probability(path_) * (value - baseline());
+  return WeighByLoss::apply(
+      logits()->log_probability(path_),
+      WeighByLoss::Loss{loss, value - baseline()});
 }
 
 int64_t ReinforceEstimator::branches_run(int64_t gate) const {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <queue>
 #include <set>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -31,12 +32,13 @@ struct Found {
 std::vector<Found> find_gates(torch::nn::Module& root) {
   std::vector<Found> found;
   std::unordered_map<const GatedModule*, int64_t> number_of;
-  std::set<std::pair<const torch::nn::Module*, GatePlace>> seen;
+  std::set<std::tuple<const torch::nn::Module*, const GatedModule*, GatePlace>>
+      seen;
   detail::walk_gates(
       root,
       GatePlace{kOutside, 0},
       [&](const detail::WalkedModule& at, const GatePlace& place) {
-        if (!seen.emplace(&at.module, place).second) {
+        if (!seen.emplace(&at.module, at.around, place).second) {
           return false;
         }
         if (auto* gate = dynamic_cast<GatedModule*>(&at.module)) {

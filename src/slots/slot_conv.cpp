@@ -133,7 +133,8 @@ torch::Tensor SlotConvImpl<D>::forward(const Slots& slots) {
     };
     const auto output =
         detail::sum_partial(slots, product, weights, bias, /*dim=*/1);
-    return options.coast() ? detail::let_coast(output, weights) : output;
+    return options.coast() ? detail::let_coast(output, weights, positions)
+                           : output;
   }
   torch::Tensor output;
   if (values.size() > 1 &&
@@ -147,7 +148,8 @@ torch::Tensor SlotConvImpl<D>::forward(const Slots& slots) {
       output = output + convolve(values[i], weight(i), {});
     }
   }
-  return options.coast() ? detail::let_coast(output, weights) : output;
+  return options.coast() ? detail::let_coast(output, weights, positions)
+                         : output;
 }
 
 template <size_t D>
@@ -161,7 +163,8 @@ torch::Tensor SlotConvImpl<D>::forward_nothing(const Slots& slots) {
       options.slot_channels().front(),
       /*dim=*/1);
   if (options.coast()) {
-    return detail::let_coast(convolve(zeros, weights.front(), bias), weights);
+    return detail::let_coast(
+        convolve(zeros, weights.front(), bias), weights, /*open=*/0);
   }
   // Detached, or autocast would keep a weight without a graph in its cache.
   const auto none =

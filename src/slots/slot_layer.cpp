@@ -11,9 +11,11 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/DispatchKeySet.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/WrapDimMinimal.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/util/Exception.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <fmt/format.h>
 
@@ -23,6 +25,9 @@
 
 namespace gatedpaths::detail {
 namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
 // The dtype that autocast gives what a layer computes of `value`, if any.
 std::optional<at::ScalarType> autocast_of(const at::Tensor& value) {
@@ -62,6 +67,41 @@ at::Tensor sum_in_dtype(
   // Under autocast the products are of another dtype than the bias.
   return sum + along_dim(bias, dim, sum.dim()).to(sum.scalar_type());
 }
+
+class Coast : public torch::autograd::Function<Coast> {
+ public:
+  static at::Tensor forward(
+      AutogradContext* context,
+      const at::Tensor& output,
+      at::TensorList closed) {
+    context->set_materialize_grads(false);
+    // Not for their values, so that an optimizer may step them meanwhile.
+    std::vector<at::Tensor> like;
+    like.reserve(closed.size());
+    for (const at::Tensor& weight : closed) {
+      like.push_back(weight.detach());
+    }
+    context->saved_data["closed"] = std::move(like);
+    // The very memory, but no view: those may not be changed in place.
+    return output.detach();
+  }
+
+  static variable_list backward(
+      AutogradContext* context, const variable_list& gradients) {
+    const auto closed = context->saved_data["closed"].toTensorVector();
+    variable_list result(closed.size() + 1);
+    if (!gradients.front().defined()) {
+      return result;
+    }
+    result.front() = gradients.front();
+    for (size_t i = 0; i < closed.size(); ++i) {
+      if (context->needs_input_grad(i + 1)) {
+        result[i + 1] = at::zeros_like(closed[i]);
+      }
+    }
+    return result;
+  }
+};
 
 }  // namespace
 
@@ -220,17 +260,23 @@ at::Tensor sum_partial(
 }
 
 at::Tensor let_coast(
-    const at::Tensor& output, const std::vector<at::Tensor>& weights) {
-  if (output.requires_grad()) {
-    output.register_hook([weights](const at::Tensor& /*gradient*/) {
-      for (const at::Tensor& weight : weights) {
-        if (weight.requires_grad() && !weight.grad().defined()) {
-          weight.mutable_grad() = at::zeros_like(weight);
-        }
-      }
-    });
+    const at::Tensor& output,
+    const std::vector<at::Tensor>& weights,
+    c10::IntArrayRef open) {
+  if (!c10::GradMode::is_enabled()) {
+    return output;
   }
-  return output;
+  std::vector<bool> is_open(weights.size());
+  for (const int64_t slot : open) {
+    is_open[static_cast<size_t>(slot)] = true;
+  }
+  std::vector<at::Tensor> closed;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (!is_open[i]) {
+      closed.push_back(weights[i]);
+    }
+  }
+  return closed.empty() ? output : Coast::apply(output, at::TensorList(closed));
 }
 
 }  // namespace gatedpaths::detail

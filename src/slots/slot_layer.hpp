@@ -83,9 +83,11 @@ at::Tensor sum_partial(
     const at::Tensor& bias,
     int64_t dim);
 
-/// When the gradient reaches `output`, each weight without a gradient gets one
-/// of zeros.
+/// `output`, to be used in its place, with the weights of all but the `open`
+/// slots behind it: a backward gives them a gradient of zeros.
 at::Tensor let_coast(
-    const at::Tensor& output, const std::vector<at::Tensor>& weights);
+    const at::Tensor& output,
+    const std::vector<at::Tensor>& weights,
+    c10::IntArrayRef open);
 
 }  // namespace gatedpaths::detail

@@ -91,7 +91,8 @@ torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
     };
     const auto output =
         detail::sum_partial(slots, product, weights, bias, /*dim=*/-1);
-    return options.coast() ? detail::let_coast(output, weights) : output;
+    return options.coast() ? detail::let_coast(output, weights, positions)
+                           : output;
   }
   torch::Tensor output;
   if (values.size() > 1 && detail::computes_in_reduced(values[0], weight(0))) {
@@ -107,7 +108,8 @@ torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
                    : output + at::linear(values[i], weight(i));
     }
   }
-  return options.coast() ? detail::let_coast(output, weights) : output;
+  return options.coast() ? detail::let_coast(output, weights, positions)
+                         : output;
 }
 
 torch::Tensor SlotLinearImpl::forward_nothing(const Slots& slots) {
@@ -120,7 +122,8 @@ torch::Tensor SlotLinearImpl::forward_nothing(const Slots& slots) {
       options.slot_features().front(),
       /*dim=*/-1);
   if (options.coast()) {
-    return detail::let_coast(at::linear(zeros, weights.front(), bias), weights);
+    return detail::let_coast(
+        at::linear(zeros, weights.front(), bias), weights, /*open=*/0);
   }
   auto sizes = zeros.sizes().vec();
   sizes.back() = options.out_features();

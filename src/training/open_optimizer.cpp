@@ -2,6 +2,8 @@
 #include <gatedpaths/training/open_optimizer.hpp>
 
 #include "../gates/gate_walk.hpp"
+#include "../text/tensor_text.hpp"
+#include "gradient_watch.hpp"
 
 #include <c10/util/Exception.h>
 #include <torch/optim/lbfgs.h>
@@ -10,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -50,29 +53,18 @@ class OpenOptimizer::Builder {
       gates_.emplace(&gate, owner_.first_units_.size());
       owner_.first_units_.push_back(add_units(gate.num_branches()));
     }
-    const auto& groups = owner_.optimizer_.param_groups();
-    for (size_t g = 0; g < groups.size(); ++g) {
-      owner_.group_sizes_.push_back(groups[g].params().size());
-      for (const auto& parameter : groups[g].params()) {
-        groups_.emplace(
-            parameter.unsafeGetTensorImpl(), static_cast<int64_t>(g));
-      }
-    }
+    read_groups();
     walk(root);
-    for (const auto& group : groups) {
-      for (const auto& parameter : group.params()) {
-        if (!numbers_.contains(parameter.unsafeGetTensorImpl())) {
-          add(parameter, 0);
-        }
+    for (size_t number = 0; number < owner_.entries_.size(); ++number) {
+      if (!in_network_[number]) {
+        owner_.units_[0].entries.push_back(number);
       }
     }
-    owner_.seen_.resize(numbers_.size());
-    owner_.open_groups_.resize(groups.size());
   }
 
  private:
   using Impls = std::unordered_set<const c10::TensorImpl*>;
-  struct Place {
+  struct WalkPlace {
     size_t unit;
     std::shared_ptr<const Impls> in_slots;  // of the layer around, if any
   };
@@ -83,40 +75,60 @@ class OpenOptimizer::Builder {
     return first;
   }
 
+  void read_groups() {
+    const auto& groups = owner_.optimizer_.param_groups();
+    for (size_t g = 0; g < groups.size(); ++g) {
+      const auto& parameters = groups[g].params();
+      owner_.group_sizes_.push_back(parameters.size());
+      for (size_t i = 0; i < parameters.size(); ++i) {
+        if (!parameters[i].defined()) {
+          continue;
+        }
+        const auto [known, is_new] = numbers_.emplace(
+            parameters[i].unsafeGetTensorImpl(), owner_.entries_.size());
+        if (is_new) {
+          owner_.entries_.push_back({parameters[i], {}});
+        }
+        owner_.entries_[known->second].places.push_back({g, i});
+      }
+    }
+    owner_.seen_.resize(numbers_.size());
+    owner_.open_groups_.resize(groups.size());
+    in_network_.resize(numbers_.size());
+  }
+
   void add(const torch::Tensor& parameter, size_t unit) {
-    if (!parameter.defined()) {
-      return;
+    const auto known = numbers_.find(parameter.unsafeGetTensorImpl());
+    if (known == numbers_.end()) {
+      return;  // not the optimizer's
     }
-    const auto* impl = parameter.unsafeGetTensorImpl();
-    const auto number = numbers_.emplace(impl, numbers_.size()).first->second;
-    const auto group = groups_.find(impl);
-    owner_.units_[unit].entries.push_back(
-        {parameter, number, group == groups_.end() ? -1 : group->second});
-    if (parameter.grad().defined()) {
-      owner_.use(unit);  // of a backward before this object was made
-    }
+    owner_.units_[unit].entries.push_back(known->second);
+    in_network_[known->second] = true;
   }
 
   void walk(torch::nn::Module& root) {
     detail::walk_gates(
         root,
-        Place{0, nullptr},
-        [this](const detail::WalkedModule& at, Place& place) {
-          return visit(at.module, place);
+        WalkPlace{0, nullptr},
+        [this](const detail::WalkedModule& at, WalkPlace& place) {
+          return visit(at, place);
         },
-        [this](const GatedModule& gate, int64_t branch, const Place& place) {
+        [this](
+            const GatedModule& gate, int64_t branch, const WalkPlace& place) {
           const size_t first = owner_.first_units_[gates_.at(&gate)];
           return std::optional(
-              Place{first + static_cast<size_t>(branch), place.in_slots});
+              WalkPlace{first + static_cast<size_t>(branch), place.in_slots});
         });
   }
 
-  bool visit(torch::nn::Module& module, Place& place) {
-    if (!visited_.emplace(&module, place.unit).second) {
+  bool visit(const detail::WalkedModule& at, WalkPlace& place) {
+    torch::nn::Module& module = at.module;
+    if (!visited_.emplace(&module, at.around, place.unit).second) {
       return false;
     }
     if (auto* layer = dynamic_cast<SlotConsumer*>(&module)) {
-      place.in_slots = std::make_shared<const Impls>(add_slots(*layer));
+      place.in_slots =
+          std::make_shared<const Impls>(add_slots(*layer, place.unit));
     }
     for (const auto& parameter : module.parameters(/*recurse=*/false)) {
       if (place.in_slots == nullptr ||
@@ -128,12 +140,14 @@ class OpenOptimizer::Builder {
   }
 
   // Gives each slot its unit. Returns the parameters of all slots.
-  Impls add_slots(SlotConsumer& layer) {
-    const bool is_new = layers_.insert(&layer).second;
-    const size_t first = is_new ? add_units(layer.num_slots()) : 0;
+  Impls add_slots(SlotConsumer& layer, size_t unit) {
+    const auto [known, is_new] =
+        layers_.emplace(&layer, owner_.consumers_.size());
     if (is_new) {
-      owner_.consumers_.push_back({&layer, first});
+      owner_.consumers_.push_back({&layer, add_units(layer.num_slots())});
     }
+    owner_.units_[unit].consumers.push_back(known->second);
+    const size_t first = owner_.consumers_[known->second].first_unit;
     Impls impls;
     for (int64_t slot = 0; slot < layer.num_slots(); ++slot) {
       for (const auto& parameter : layer.slot_parameters(slot)) {
@@ -147,11 +161,12 @@ class OpenOptimizer::Builder {
   }
 
   OpenOptimizer& owner_;
-  std::set<std::pair<const torch::nn::Module*, size_t>> visited_;
-  std::unordered_set<const SlotConsumer*> layers_;
+  std::set<std::tuple<const torch::nn::Module*, const GatedModule*, size_t>>
+      visited_;
+  std::unordered_map<const SlotConsumer*, size_t> layers_;
   std::unordered_map<const GatedModule*, size_t> gates_;
   std::unordered_map<const c10::TensorImpl*, size_t> numbers_;
-  std::unordered_map<const c10::TensorImpl*, int64_t> groups_;
+  std::vector<bool> in_network_;  // by number
 };
 
 OpenOptimizer::OpenOptimizer(
@@ -164,7 +179,16 @@ OpenOptimizer::OpenOptimizer(
       "itself, got LBFGS");
   check_space(PathSpace(network), space_);
   const Builder builder(*this, network);
+  std::vector<torch::Tensor> parameters;
+  for (const Entry& entry : entries_) {
+    parameters.push_back(entry.parameter);
+  }
+  watch_ = std::make_unique<detail::GradientWatch>(std::move(parameters));
 }
+
+OpenOptimizer::~OpenOptimizer() = default;
+
+OpenOptimizer::OpenOptimizer(OpenOptimizer&& other) noexcept = default;
 
 void OpenOptimizer::apply(const Path& path) {
   remember();
@@ -173,23 +197,27 @@ void OpenOptimizer::apply(const Path& path) {
 
 void OpenOptimizer::zero_grad() {
   remember();
-  for_each_used(
-      [](const Entry& entry) { entry.parameter.mutable_grad().reset(); });
+  for (const size_t number : used_entries()) {
+    entries_[number].parameter.mutable_grad().reset();
+  }
+  watch_->clear();
+  for (const size_t unit : used_) {
+    for (const size_t consumer : units_[unit].consumers) {
+      consumers_[consumer].layer->forget_used();
+    }
+  }
   std::erase_if(used_, [this](size_t unit) {
     Used& used = units_[unit].used;
     used = used == Used::kThisRound ? Used::kLastRound : Used::kLongAgo;
     return used == Used::kLongAgo;
   });
-  for (const Consumer& consumer : consumers_) {
-    consumer.layer->forget_used();
-  }
 }
 
 std::vector<torch::Tensor> OpenOptimizer::parameters() {
   remember();
   std::vector<torch::Tensor> result;
-  for (const Entry* entry : used_entries()) {
-    result.push_back(entry->parameter);
+  for (const auto& [place, number] : used_places()) {
+    result.push_back(entries_[number].parameter);
   }
   return result;
 }
@@ -202,16 +230,16 @@ torch::Tensor OpenOptimizer::step(
     // Run here, since what it opens has to be known before the step.
     const torch::AutoGradMode with_grad(true);
     loss = closure();
+    check_groups();
   }
   remember();
+  watch_->drop_undefined();
   for (auto& open : open_groups_) {
     open.clear();
   }
-  for (const Entry* entry : used_entries()) {
-    if (entry->group >= 0) {
-      open_groups_[static_cast<size_t>(entry->group)].push_back(
-          entry->parameter);
-    }
+  for (const auto& [place, number] : used_places()) {
+    check_kept(entries_[number]);
+    open_groups_[place.group].push_back(entries_[number].parameter);
   }
   struct Swap {
     Swap(
@@ -246,12 +274,18 @@ void OpenOptimizer::remember() {
       use(first + static_cast<size_t>(branch));
     }
   }
-  for (const Consumer& consumer : consumers_) {
-    for (const int64_t slot : consumer.layer->used_slots()) {
-      use(consumer.first_unit + static_cast<size_t>(slot));
+  // By index, since units of slots, which have no layers, are appended.
+  for (size_t i = 0; i < used_.size(); ++i) {
+    for (const size_t number : units_[used_[i]].consumers) {
+      const Consumer& consumer = consumers_[number];
+      for (const int64_t slot : consumer.layer->used_slots()) {
+        use(consumer.first_unit + static_cast<size_t>(slot));
+      }
     }
   }
 }
+
+void OpenOptimizer::look_at_all() { watch_->look_at_all(); }
 
 void OpenOptimizer::use(size_t unit) {
   Used& used = units_[unit].used;
@@ -283,28 +317,54 @@ void OpenOptimizer::check_groups() const {
   }
 }
 
-// What is summed over them, a norm say, is then the same to the bit, and a
-// first step holds no more memory at once than the optimizer's own.
-std::vector<const OpenOptimizer::Entry*> OpenOptimizer::used_entries() {
-  std::vector<const Entry*> entries;
-  for_each_used([&](const Entry& entry) { entries.push_back(&entry); });
-  std::sort(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) {
-    return a->number < b->number;
-  });
-  return entries;
+void OpenOptimizer::check_kept(const Entry& entry) const {
+  for (const Place& place : entry.places) {
+    const auto& now =
+        optimizer_.param_groups()[place.group].params()[place.index];
+    TORCH_CHECK(
+        now.is_same(entry.parameter),
+        "OpenOptimizer::step: expected the optimizer's group ",
+        place.group,
+        " to have the parameter ",
+        detail::tensor_text(entry.parameter),
+        " at index ",
+        place.index,
+        " that it had, got another one, ",
+        detail::tensor_text(now),
+        "; make a new OpenOptimizer after replacing parameters");
+  }
 }
 
-template <class Visit>
-void OpenOptimizer::for_each_used(Visit visit) {
+std::vector<size_t> OpenOptimizer::used_entries() {
   ++walk_;
+  std::vector<size_t> numbers;
+  const auto meet = [&](size_t number) {
+    if (seen_[number] != walk_) {
+      seen_[number] = walk_;
+      numbers.push_back(number);
+    }
+  };
   for (const size_t unit : used_) {
-    for (const Entry& entry : units_[unit].entries) {
-      if (seen_[entry.number] != walk_) {
-        seen_[entry.number] = walk_;
-        visit(entry);
-      }
+    std::for_each(
+        units_[unit].entries.begin(), units_[unit].entries.end(), meet);
+  }
+  const auto noted = watch_->noted();
+  std::for_each(noted.begin(), noted.end(), meet);
+  return numbers;
+}
+
+// What is summed over them, a norm say, is then the same to the bit, and a
+// first step holds no more memory at once than the optimizer's own.
+std::vector<std::pair<OpenOptimizer::Place, size_t>>
+OpenOptimizer::used_places() {
+  std::vector<std::pair<Place, size_t>> places;
+  for (const size_t number : used_entries()) {
+    for (const Place& place : entries_[number].places) {
+      places.emplace_back(place, number);
     }
   }
+  std::sort(places.begin(), places.end());
+  return places;
 }
 
 }  // namespace gatedpaths

@@ -28,7 +28,8 @@ class GumbelOptions {
 /// softmax probabilities whatever the temperature t is. The forward gives its
 /// output, unchanged; the backward is that of y_i * out_i, where y =
 /// softmax((logits + G) / t): the gradient of PyTorch's
-/// `gumbel_softmax(logits, t, hard=True)[i] * out_i`, given the same noise.
+/// `gumbel_softmax(logits, t, hard=True)[i] * out_i`, given the same noise, and
+/// so are all further derivatives.
 ///
 /// Biased: y stands in for a step function, and the branches that did not run
 /// count as if their outputs were zero, so that the part of <g, out_k> that all

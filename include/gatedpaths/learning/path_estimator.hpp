@@ -44,9 +44,15 @@ namespace gatedpaths {
 ///
 /// The backward also gives the network's parameters their gradients: clear them
 /// before the next step of the weights. With an `OpenOptimizer`, hand it the
-/// path, `steps.apply(estimator.apply())`, and after a forward of a mixture
-/// call `steps.remember()`. What follows a block must not change its output in
-/// place between forward and backward; LibTorch throws then.
+/// path, `steps.apply(estimator.apply())`. What follows a block may change its
+/// output in place, as without an estimator: after `apply` a block returns a
+/// copy where the backward needs the output.
+///
+/// The gradient of the logits can be differentiated again (`create_graph`, as
+/// unrolled steps do), with respect to weights and logits, as the formula that
+/// each class gives: constants of a straight-through estimate stay constants,
+/// and so does the baseline of `ReinforceEstimator`. `TwoPathEstimator` throws
+/// in that backward, since its second branch has no graph.
 ///
 /// The draws of a step are a function of (seed, step, gate) and the logits
 /// alone. `apply` and `apply_plain` read the logits on the host, which waits

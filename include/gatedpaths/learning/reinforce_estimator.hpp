@@ -66,8 +66,9 @@ class GATEDPATHS_EXPORT ReinforceEstimator : public PathEstimator {
       const ReinforceOptions& options = {});
 
   /// A scalar whose gradient with respect to the logits is the estimate; it has
-  /// none with respect to the network. May be called for several losses of one
-  /// path, all against the same baseline.
+  /// none with respect to the network, but that estimate has, where it is made
+  /// with `create_graph`. May be called for several losses of one path, all
+  /// against the same baseline. Until its backward it keeps the loss's graph.
   ///
   /// Throws: `c10::ValueError` for a loss that is not finite (the baseline is
   /// then as it was) or has more than one element; `c10::Error` where the

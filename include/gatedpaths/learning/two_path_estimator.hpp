@@ -42,7 +42,11 @@ namespace gatedpaths {
 /// `GumbelEstimator`, the mean estimate is 0.65 of the exact gradient's norm
 /// away from it; for one block of three and a linear loss, 0.20.
 ///
-/// Throws, in `save`: `c10::Error` where `finish_step` was not called since the
+/// The gradient of the logits can be differentiated once: to differentiate it
+/// again would need the second branch's graph.
+///
+/// Throws, in the backward of a backward that reaches the logits: `c10::Error`.
+/// In `save`: `c10::Error` where `finish_step` was not called since the
 /// last `apply`.
 ///
 /// Example:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/sample_gates.hpp>
 
+#include <torch/csrc/autograd/autograd.h>
+
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -199,4 +201,30 @@ TEST_CASE(
   (taken[0].sum() + taken[1].sum()).backward();
   CHECK(bit_equal(batch.grad(), torch::tensor({0.0, 1.0, 1.0, 0.0})));
   CHECK(batch[0].item<double>() == -1);
+}
+
+TEST_CASE(
+    "sample_gates: gradients of rows are differentiable",
+    "[sample_gates][second_order]") {
+  torch::manual_seed(9);
+  const bool disjoint = GENERATE(false, true);
+  const auto rows = rows_list({0, 2, 5});
+  const auto others = disjoint ? rows_list({1, 4}) : rows_list({2, 4});
+  const auto input =
+      torch::randn({kRowsBatch, 2}, torch::kDouble).set_requires_grad(true);
+  const auto gradient = [&] {
+    const torch::AutoGradMode with_grad(true);
+    const auto taken = take_rows(input, {rows, others}, disjoint);
+    const auto put = put_rows(
+        {taken[0].sin(), taken[1].tanh()},
+        {rows, others},
+        kRowsBatch,
+        disjoint);
+    const auto of_input =
+        torch::autograd::grad({put.sin().sum()}, {input}, {}, true, true);
+    return of_input[0].square().sum();
+  };
+  input.mutable_grad() = torch::autograd::grad({gradient()}, {input})[0];
+  CHECK(input.grad().abs().max().item<double>() > 0.1);
+  CHECK(gradient_error(gradient, input) < 1e-8);
 }

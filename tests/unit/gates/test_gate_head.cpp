@@ -4,6 +4,8 @@
 #include <gatedpaths/gates/gated_branch.hpp>
 #include "src/random/counter_random.hpp"
 
+#include <torch/csrc/autograd/autograd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -365,4 +367,43 @@ TEST_CASE("GateHead: refuses what does not fit", "[gate_head][error]") {
   CHECK(
       of_features(torch::ones({4, 3})) ==
       "GateHead: expected a temperature above 0, got -1");
+}
+
+TEST_CASE(
+    "GateDecision: what run weighs is differentiable any number of times",
+    "[gate_head][second_order]") {
+  torch::manual_seed(8);
+  const auto open = torch::tensor({true, false, true});
+  const auto weight =
+      open.to(torch::kDouble).set_requires_grad(true);  // 1 or 0 in value
+  const auto output =
+      torch::randn({3, 2, 2}, torch::kDouble).set_requires_grad(true);
+  const auto derivatives = [&](const torch::Tensor& weighed) {
+    std::vector<torch::Tensor> all;
+    auto value = (weighed + 1).sin().sum();
+    for (int order = 0; order < 3; ++order) {
+      const auto gradients =
+          torch::autograd::grad({value}, {weight, output}, {}, true, true);
+      value = gradients[0].square().sum() + (gradients[1] + 1).sin().sum();
+      all.insert(all.end(), gradients.begin(), gradients.end());
+    }
+    return all;
+  };
+  const auto own =
+      derivatives(gatedpaths::detail::weigh_rows(output, open, weight));
+  const auto by_hand = derivatives(output * weight.view({3, 1, 1}));
+  for (size_t i = 0; i < own.size(); ++i) {
+    CAPTURE(i);
+    CHECK(largest_difference(own[i], by_hand[i]) < 1e-12);
+  }
+  const auto value = [&] {
+    const torch::AutoGradMode with_grad(true);
+    const auto weighed = gatedpaths::detail::weigh_rows(output, open, weight);
+    return torch::autograd::grad(
+               {weighed.sin().sum()}, {weight}, {}, true, true)[0]
+        .square()
+        .sum();
+  };
+  output.mutable_grad() = torch::autograd::grad({value()}, {output})[0];
+  CHECK(gradient_error(value, output) < 1e-7);
 }

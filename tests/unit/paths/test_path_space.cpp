@@ -352,3 +352,46 @@ TEST_CASE(
           "PathSpace::apply: expected a path of space"));
   CHECK(gate->ran_branches().vec() == Set{1, 2});
 }
+
+TEST_CASE(
+    "PathSpace: what is held twice counts twice, whatever came first",
+    "[path_space]") {
+  // The branches are no direct children of the gate, and their list stands
+  // beside the gate, too.
+  class ListGate : public torch::nn::Module, public gatedpaths::GatedModule {
+   public:
+    explicit ListGate(std::shared_ptr<FakeGate> inner) {
+      init_gates("ListGate", {"a", "b"}, 1, 1);
+      list = register_module("list", holder());
+      a = list->add("a", std::move(inner));
+      b = list->add("b", holder());
+    }
+    const torch::nn::Module& branch_module(int64_t index) const override {
+      return index == 0 ? static_cast<const torch::nn::Module&>(*a) : *b;
+    }
+    std::string_view gate_kind() const noexcept override { return "ListGate"; }
+
+    std::shared_ptr<Holder> list;
+    std::shared_ptr<FakeGate> a;
+    std::shared_ptr<Holder> b;
+  };
+  const auto gate_and_list = [](bool list_first) {
+    const auto gate = std::make_shared<ListGate>(fake_gate({"x", "y", "z"}));
+    const auto net = holder();
+    if (list_first) {
+      net->add("list", gate->list);
+    }
+    net->add("gate", gate);
+    if (!list_first) {
+      net->add("list", gate->list);
+    }
+    return net;
+  };
+  for (const bool list_first : {false, true}) {
+    CAPTURE(list_first);
+    const PathSpace space(gate_and_list(list_first));
+    // The inner gate is reached whatever is open.
+    CHECK(space.size() == 6);
+    CHECK(space.num_gates() == 2);
+  }
+}

@@ -3,6 +3,7 @@
 
 #include <gatedpaths/gates/concat_gate.hpp>
 
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/optim/sgd.h>
 #include <torch/serialize.h>
@@ -530,4 +531,73 @@ TEST_CASE("SlotLinear: says which slots were used", "[slot_linear][forward]") {
   CHECK(layer->used_slots() == torch::IntArrayRef({0, 1, 2, 3}));
   REQUIRE(layer->slot_parameters(2).size() == 1);
   CHECK(layer->slot_parameters(2)[0].is_same(layer->weights[2]));
+}
+
+TEST_CASE(
+    "SlotLinear: coasting goes through autograd as a dense layer's weight does",
+    "[slot_linear][backward][second_order]") {
+  auto layer = slot_linear();
+  layer->options.coast(true);
+  layer->to(torch::kDouble);
+  const auto x =
+      torch::randn({3, kAllSlots}, torch::kDouble).set_requires_grad(true);
+  const std::vector<int64_t> open = {0, 2};
+  SECTION("autograd::grad writes no gradient") {
+    torch::autograd::grad({layer->forward(slots_of(x, open)).sum()}, {x});
+    CHECK(none_defined(
+        {layer->weights[0].grad(),
+         layer->weights[1].grad(),
+         layer->weights[2].grad(),
+         layer->weights[3].grad(),
+         layer->bias.grad()}));
+  }
+  SECTION("it gives zeros for closed weights") {
+    const auto gradients = torch::autograd::grad(
+        {layer->forward(slots_of(x, open)).sum()},
+        {layer->weights[1], layer->weights[2]});
+    CHECK(gradients[0].sizes() == layer->weights[1].sizes());
+    CHECK(all_zero(gradients[0]));
+    CHECK_FALSE(all_zero(gradients[1]));
+  }
+  SECTION("only where they are wanted") {
+    layer->weights[1].set_requires_grad(false);
+    layer->forward(slots_of(x, open)).sum().backward();
+    CHECK_FALSE(layer->weights[1].grad().defined());
+    CHECK(all_zero(layer->weights[3].grad()));
+  }
+  SECTION("weights may be stepped before the backward") {
+    const auto y = layer->forward(slots_of(x.detach(), open));
+    {
+      const torch::NoGradGuard no_grad;
+      layer->weights[1].add_(1);
+    }
+    y.sum().backward();
+    CHECK(all_zero(layer->weights[1].grad()));
+  }
+  SECTION("the output may be changed in place") {
+    auto y = layer->forward(slots_of(x, open));
+    const auto expected = (y.detach() > 0).to(torch::kDouble).sum(0);
+    y.relu_();
+    y.sum().backward();
+    CHECK(bit_equal(layer->bias.grad(), expected));
+    CHECK(all_zero(layer->weights[1].grad()));
+  }
+  SECTION("twice") {
+    const auto value = [&] {
+      const torch::AutoGradMode with_grad(true);
+      const auto y = layer->forward(slots_of(x, open));
+      return torch::autograd::grad({y.sin().sum()}, {x}, {}, true, true)[0]
+          .square()
+          .sum();
+    };
+    value().backward();
+    for (const size_t i : {0, 2}) {
+      CHECK(gradient_error(value, layer->weights[i]) < 1e-6);
+    }
+    CHECK(all_zero(layer->weights[1].grad()));
+  }
+  SECTION("no graph without grad mode") {
+    const torch::NoGradGuard no_grad;
+    CHECK_FALSE(layer->forward(slots_of(x, open)).requires_grad());
+  }
 }

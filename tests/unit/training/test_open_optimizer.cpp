@@ -209,14 +209,7 @@ class Run {
   void apply(const gatedpaths::Path& path) {
     steps ? steps->apply(path) : space.apply(path);
   }
-  void zero_grad() {
-    if (steps) {
-      steps->zero_grad();
-    } else {
-      net->zero_grad();  // those that the optimizer does not have, too
-      optimizer->zero_grad();
-    }
-  }
+  void zero_grad() { steps ? steps->zero_grad() : optimizer->zero_grad(); }
   Tensors parameters() { return steps ? steps->parameters() : once(*net); }
   torch::Tensor step(torch::optim::Optimizer::LossClosure closure = nullptr) {
     return steps ? steps->step(closure) : optimizer->step(closure);
