@@ -56,6 +56,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/exchange/checkpoint.cpp>
 #include <gatedpaths/src/exchange/dense_state.cpp>
 #include <gatedpaths/src/exchange/save_atomically.cpp>
+#include <gatedpaths/src/exchange/state_copies.cpp>
 #include <gatedpaths/src/exchange/state_difference.cpp>
 #include <gatedpaths/src/exchange/temporary_file.cpp>
 #include <gatedpaths/src/gates/branch_weighting.cpp>
