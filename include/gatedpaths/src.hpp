@@ -84,6 +84,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/paths/draw_path.cpp>
 #include <gatedpaths/src/paths/fair_sampler.cpp>
 #include <gatedpaths/src/paths/fixed_sampler.cpp>
+#include <gatedpaths/src/paths/gate_values.cpp>
 #include <gatedpaths/src/paths/path.cpp>
 #include <gatedpaths/src/paths/path_space.cpp>
 #include <gatedpaths/src/paths/sampler.cpp>

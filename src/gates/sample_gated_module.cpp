@@ -184,7 +184,7 @@ void SampleGatedModule::apply_capacity(
     }
   }
   if (training && capacity_state_) {
-    ++capacity_state_->step;
+    capacity_state_->take_step();
   }
 }
 
