@@ -5,13 +5,16 @@
 
 #include "../gates/gate_walk.hpp"
 
+#include <ATen/MemoryOverlap.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 #include <torch/nn/modules/batchnorm.h>
 
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -24,6 +27,7 @@ struct MeasuredNorm {
   std::optional<double> momentum;
   std::vector<at::Tensor> live;  // mean, variance, number of batches
   std::vector<at::Tensor> kept;
+  std::string name = {};  // dotted
 
   void restore_statistics() const {
     for (size_t i = 0; i < live.size(); ++i) {
@@ -31,6 +35,13 @@ struct MeasuredNorm {
     }
   }
   bool has_run() const { return live.back().item<double>() > 0; }
+};
+
+// Whether a module is in training while norms are measured.
+struct ModuleMode {
+  const torch::nn::Module* module;
+  std::string name;
+  bool is_training;
 };
 
 namespace {
@@ -65,6 +76,47 @@ std::optional<MeasuredNorm> as_any_norm(torch::nn::Module& module) {
   return as_norm<torch::nn::BatchNorm3dImpl>(module);
 }
 
+void check_writable(const MeasuredNorm& norm) {
+  for (const at::Tensor& tensor : norm.live) {
+    const bool is_locked =
+        tensor.is_inference() && !c10::InferenceMode::is_enabled();
+    TORCH_CHECK_VALUE(
+        !is_locked && at::has_internal_overlap(tensor) != at::MemOverlap::Yes,
+        "recalibrate_batch_norm: expected statistics that can be written, got ",
+        is_locked ? "an inference tensor" : "an expanded tensor",
+        " in norm '",
+        norm.name,
+        "'");
+  }
+}
+
+// At the end, not after each batch: each look waits for a GPU.
+void check_measured_finite(const MeasuredNorm& norm, int64_t batches) {
+  TORCH_CHECK_VALUE(
+      (norm.live[0].isfinite() & norm.live[1].isfinite()).all().item<bool>(),
+      "recalibrate_batch_norm: expected finite inputs, got a mean or variance "
+      "that is inf or nan in norm '",
+      norm.name,
+      "' after ",
+      batches,
+      " batches");
+}
+
+void collect_modes_below(
+    const torch::nn::Module& module,
+    const std::string& name,
+    std::vector<ModuleMode>& modes) {
+  modes.push_back({&module, name.empty() ? "." : name, module.is_training()});
+  for (const auto& child : module.named_children()) {
+    if (child.value() != nullptr) {
+      collect_modes_below(
+          *child.value(),
+          name.empty() ? child.key() : name + "." + child.key(),
+          modes);
+    }
+  }
+}
+
 // The norms that lie in no closed branch.
 std::vector<MeasuredNorm> find_norms(torch::nn::Module& root) {
   struct Reached {};
@@ -76,6 +128,8 @@ std::vector<MeasuredNorm> find_norms(torch::nn::Module& root) {
       [&](const WalkedModule& at, Reached) {
         if (auto norm = as_any_norm(at.module);
             norm && norms.insert(&at.module).second) {
+          norm->name = at.name.empty() ? "." : at.name;
+          check_writable(*norm);
           found.push_back(*std::move(norm));
         }
         return true;
@@ -93,7 +147,9 @@ std::vector<MeasuredNorm> find_norms(torch::nn::Module& root) {
 
 struct BatchNormMeasurement::State {
   explicit State(torch::nn::Module& root)
-      : eval(root), norms(find_norms(root)) {
+      : eval(root), norms(find_norms(root)) {}
+  // Not in the constructor: what it has done is undone where it throws.
+  void start(torch::nn::Module& root) {
     for (const MeasuredNorm& norm : norms) {
       norm.live[0].zero_();
       norm.live[1].fill_(1);
@@ -101,6 +157,7 @@ struct BatchNormMeasurement::State {
       norm.options->momentum(std::nullopt);
       norm.module->train();
     }
+    collect_modes_below(root, "", modes);
   }
   ~State() {
     for (const MeasuredNorm& norm : norms) {
@@ -116,28 +173,60 @@ struct BatchNormMeasurement::State {
   at::NoGradGuard no_grad;
   EvalScope eval;
   std::vector<MeasuredNorm> norms;
+  std::vector<ModuleMode> modes;
   bool finished = false;
 };
 
 BatchNormMeasurement::BatchNormMeasurement(torch::nn::Module& root)
-    : state_(std::make_unique<State>(root)) {}
+    : state_(std::make_unique<State>(root)) {
+  state_->start(root);
+}
 
 BatchNormMeasurement::~BatchNormMeasurement() = default;
+
+void BatchNormMeasurement::add_batch() {
+  for (const ModuleMode& mode : state_->modes) {
+    TORCH_CHECK_VALUE(
+        mode.module->is_training() == mode.is_training,
+        "recalibrate_batch_norm: expected `run` to leave the modes of modules "
+        "as they are, got '",
+        mode.name,
+        "' in ",
+        mode.is_training ? "eval" : "training",
+        " mode after batch ",
+        batches_);
+  }
+  ++batches_;
+}
 
 int64_t BatchNormMeasurement::finish() {
   TORCH_CHECK_VALUE(
       batches_ > 0,
       "recalibrate_batch_norm: expected at least one batch, got none");
-  int64_t measured = 0;
+  std::vector<const MeasuredNorm*> idle;
   for (const MeasuredNorm& norm : state_->norms) {
     if (norm.has_run()) {
-      ++measured;
+      check_measured_finite(norm, batches_);
     } else {
-      norm.restore_statistics();
+      idle.push_back(&norm);
+    }
+  }
+  const size_t norms = state_->norms.size();
+  TORCH_CHECK_VALUE(
+      norms == 0 || idle.size() < norms,
+      "recalibrate_batch_norm: expected `run` to run norms of `root` in "
+      "training mode, got none that ran of ",
+      norms);
+  for (const MeasuredNorm* norm : idle) {
+    norm->restore_statistics();
+  }
+  for (const MeasuredNorm& norm : state_->norms) {
+    if (norm.momentum) {
+      norm.live[2].copy_(norm.kept[2]);
     }
   }
   state_->finished = true;
-  return measured;
+  return static_cast<int64_t>(norms - idle.size());
 }
 
 }  // namespace gatedpaths::detail
