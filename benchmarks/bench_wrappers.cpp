@@ -94,7 +94,7 @@ std::vector<bench::Group> make_groups(const bench::Settings& /*settings*/) {
       child,
       "wrappers/concat_gate_slots",
       [gate = gate.ptr()](const torch::Tensor& x) -> torch::Tensor {
-        return gate->forward_slots(x).values().front();
+        return gate->forward_slots(x).at(0);
       });
   return {std::move(group)};
 }

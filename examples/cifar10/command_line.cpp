@@ -192,13 +192,12 @@ void add_run_flags(CLI::App& app, Options& options) {
       "Ctrl-C");
   checkpoint->type_name("FILE")->group("Run")->transform(
       checked(not_empty("the name of a file")));
-  app.add_flag(
-         "--resume",
-         options.resume,
-         "Go on from the checkpoint, with the same flags as\n"
-         "before, exactly as if it had never stopped")
-      ->group("Run")
-      ->needs(checkpoint);
+  auto* resume = app.add_flag(
+      "--resume",
+      options.resume,
+      "Go on from the checkpoint, with the same flags as\n"
+      "before, exactly as if it had never stopped");
+  resume->group("Run")->needs(checkpoint);
   app.add_option(
          "--metrics",
          options.metrics,
@@ -207,9 +206,23 @@ void add_run_flags(CLI::App& app, Options& options) {
       ->type_name("FILE")
       ->group("Run")
       ->transform(checked(not_empty("the name of a file")));
+  app.add_flag(
+         "--overwrite",
+         options.overwrite,
+         "Start anew where the checkpoint or the metrics of\n"
+         "an earlier run are, and replace them; without it\n"
+         "they are never touched")
+      ->group("Run")
+      ->excludes(resume);
 }
 
 void check_files(const Options& options) {
+  if (options.overwrite && options.checkpoint.empty() &&
+      options.metrics.empty()) {
+    throw CLI::ValidationError(
+        "--overwrite",
+        "expected --checkpoint or --metrics with it, got neither");
+  }
   if (!options.checkpoint.empty() && !options.metrics.empty() &&
       is_same_file(options.checkpoint, options.metrics)) {
     throw CLI::ValidationError(

@@ -37,6 +37,7 @@ struct Options {
 
   std::filesystem::path checkpoint;  // empty: none is written
   bool resume = false;
+  bool overwrite = false;
   std::filesystem::path metrics;  // empty: none are written
 };
 

@@ -45,7 +45,10 @@ int run(const std::string& program, const std::vector<std::string>& arguments) {
   }
   std::string command = quoted(program);
   for (const auto& argument : arguments) {
-    command += ' ' + quoted(argument);
+    // Who goes on with the run does not start it anew.
+    if (argument != "--overwrite" && !argument.starts_with("--overwrite=")) {
+      command += ' ' + quoted(argument);
+    }
   }
   std::string problem;
   try {

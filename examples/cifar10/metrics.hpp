@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <optional>
+#include <string>
 
 namespace cifar10 {
 
@@ -27,11 +27,17 @@ class Metrics {
   /// Starts the file anew.
   explicit Metrics(const std::filesystem::path& file);
 
-  /// Goes on in a file that a stopped run left. What stands in it of the first
-  /// `epochs_done` epochs stays. The rest goes, since the run will write it
-  /// again: epochs that were reported but not saved, the end, and a line that
-  /// was cut short.
-  Metrics(const std::filesystem::path& file, std::int64_t epochs_done);
+  /// Goes on in a file that a stopped run left, or starts a new one. What
+  /// stands in it of the first `epochs_done` epochs stays. The rest goes, since
+  /// the run will write it again: epochs that were reported but not saved, the
+  /// end, and a line that was cut short.
+  ///
+  /// Throws, and leaves the file as it is, where that holds something else than
+  /// the metrics of the run with this name (the "run" of its "start"s).
+  Metrics(
+      const std::filesystem::path& file,
+      std::int64_t epochs_done,
+      const std::string& run = "");
 
   void write(const Json& event);
 

@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace cifar10 {
@@ -75,13 +76,14 @@ void set_momentum(
     const StateDict& momentum) {
   const torch::NoGradGuard no_grad;
   const auto parameters = net.named_parameters();
-  optimizer.state().clear();
+  std::remove_cvref_t<decltype(optimizer.state())> states;
   for (const auto& item : momentum) {
     const auto& parameter = parameters[item.key()];
     auto state = std::make_unique<SGDParamState>();
     state->momentum_buffer(torch::empty_like(parameter).copy_(item.value()));
-    optimizer.state()[parameter.unsafeGetTensorImpl()] = std::move(state);
+    states[parameter.unsafeGetTensorImpl()] = std::move(state);
   }
+  optimizer.state() = std::move(states);
 }
 
 }  // namespace cifar10

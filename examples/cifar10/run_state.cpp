@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -50,16 +52,61 @@ Json to_json(const Position& position) {
       {"batch", position.batch},
       {"step", position.step},
       {"loss_sum", position.loss_sum},
-      {"seconds", position.seconds}};
+      {"seconds", position.seconds},
+      {"run", position.run}};
 }
 
-Position to_position(const Json& json) {
-  return {
-      .epoch = json.at("epoch"),
-      .batch = json.at("batch"),
-      .step = json.at("step"),
-      .loss_sum = json.at("loss_sum"),
-      .seconds = json.at("seconds")};
+bool is_count(const Json& json, const char* name) {
+  const auto value = json.value(name, Json());
+  return value.is_number_integer() && value >= 0 &&
+         value <= std::numeric_limits<std::int64_t>::max();
+}
+
+bool is_amount(const Json& json, const char* name) {
+  const auto value = json.value(name, Json());
+  return value.is_number() && value >= 0.0 &&
+         std::isfinite(value.get<double>());
+}
+
+bool is_position(const Json& json) {
+  return json.is_object() && is_count(json, "epoch") &&
+         is_count(json, "batch") && is_count(json, "step") &&
+         is_amount(json, "loss_sum") && is_amount(json, "seconds") &&
+         json.value("run", Json("")).is_string();
+}
+
+bool is_within(const Position& position, const RunLength& length) {
+  const auto& [epoch, batch, step, loss_sum, seconds, run] = position;
+  return epoch <= length.epochs && batch <= length.steps_per_epoch &&
+         (epoch < length.epochs || batch == 0) &&
+         step == epoch * length.steps_per_epoch + batch &&
+         (batch > 0 || (loss_sum == 0 && seconds == 0));
+}
+
+Position read_position(
+    const fs::path& file, const std::string& text, const RunLength& length) {
+  const auto json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  Position position;
+  if (is_position(json)) {
+    position = {
+        .epoch = json.at("epoch"),
+        .batch = json.at("batch"),
+        .step = json.at("step"),
+        .loss_sum = json.at("loss_sum"),
+        .seconds = json.at("seconds"),
+        .run = json.value("run", "")};
+  }
+  TORCH_CHECK_VALUE(
+      is_position(json) && is_within(position, length),
+      in_quotes(file),
+      ": expected a position in a run of ",
+      length.epochs,
+      " epochs of ",
+      length.steps_per_epoch,
+      " steps, got '",
+      text,
+      "'");
+  return position;
 }
 
 InputArchive open_archive(const fs::path& file) {
@@ -71,7 +118,7 @@ InputArchive open_archive(const fs::path& file) {
       ", got no such file");
   InputArchive archive;
   try {
-    archive.load_from(file.string());
+    archive.load_from(file.string(), torch::kCPU);  // also one of a GPU
   } catch (const std::exception& error) {
     const std::string reason = error.what();
     TORCH_CHECK_VALUE(
@@ -107,7 +154,14 @@ void check_content(const fs::path& file, InputArchive& archive) {
 }
 
 void check_settings(
-    const fs::path& file, const Json& saved, const Json& wanted) {
+    const fs::path& file, const std::string& text, const Json& wanted) {
+  const auto saved = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  TORCH_CHECK_VALUE(
+      saved.is_object(),
+      in_quotes(file),
+      ": expected the settings of a run, got '",
+      text,
+      "'");
   std::vector<std::string> differences;
   for (const auto& [name, value] : wanted.items()) {
     const auto other = saved.value(name, Json());
@@ -211,7 +265,8 @@ Position load_run(
     const fs::path& file,
     torch::nn::Module& net,
     torch::optim::SGD& optimizer,
-    const Json& settings) {
+    const Json& settings,
+    const RunLength& length) {
   auto archive = open_archive(file);
   const auto format = read_text(archive, "format");
   TORCH_CHECK_VALUE(
@@ -223,9 +278,9 @@ Position load_run(
       format,
       "'");
   check_content(file, archive);
-  check_settings(file, Json::parse(read_text(archive, "settings")), settings);
+  check_settings(file, read_text(archive, "settings"), settings);
   const auto position =
-      to_position(Json::parse(read_text(archive, "position")));
+      read_position(file, read_text(archive, "position"), length);
 
   InputArchive momentum_archive;
   archive.read("momentum", momentum_archive);

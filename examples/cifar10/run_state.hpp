@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 namespace cifar10 {
 
@@ -22,6 +23,13 @@ struct Position {
   std::int64_t step = 0;   // batches that are done in all
   double loss_sum = 0;     // of those batches of the next epoch
   double seconds = 0;      // that they took
+  std::string run = {};    // names it; of no other one
+};
+
+/// How far a run goes.
+struct RunLength {
+  std::int64_t epochs = 0;
+  std::int64_t steps_per_epoch = 0;
 };
 
 /// Writes the file; the old one stays until the new one is whole. `settings` is
@@ -34,14 +42,16 @@ void save_run(
     const Json& settings);
 
 /// Puts a saved run into a net and an optimizer that were made with the same
-/// settings. Throws, and changes neither, where the file is not whole, its
-/// content has another checksum than it had when it was saved, its settings are
-/// others, or it holds other tensors than the net has.
+/// settings, on whatever device either is. Throws, and changes neither, where
+/// the file is not whole, its content has another checksum than it had when it
+/// was saved, its settings are others, its position is none of a run of this
+/// length, or it holds other tensors than the net has.
 Position load_run(
     const std::filesystem::path& file,
     torch::nn::Module& net,
     torch::optim::SGD& optimizer,
-    const Json& settings);
+    const Json& settings,
+    const RunLength& length);
 
 /// Throws where a checkpoint of this name cannot be written, so that a run does
 /// not find that out after its first epoch.

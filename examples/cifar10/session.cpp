@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -43,6 +44,31 @@ void require_device(const std::string& name) {
       " CUDA devices that LibTorch finds here, got '",
       name,
       "'");
+}
+
+bool has_content(const std::filesystem::path& file) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(file, error) &&
+         std::filesystem::file_size(file, error) > 0 && !error;
+}
+
+/// Throws where a new run would replace what another one has left.
+void require_no_old_run(const Options& options) {
+  if (options.resume || options.overwrite) {
+    return;
+  }
+  TORCH_CHECK_VALUE(
+      !has_content(options.checkpoint),
+      "--checkpoint: expected the name of a new file, got '",
+      options.checkpoint.string(),
+      "', which is there already; add --resume to go on with the run in it, or "
+      "--overwrite to replace it");
+  TORCH_CHECK_VALUE(
+      !has_content(options.metrics),
+      "--metrics: expected the name of a new file, got '",
+      options.metrics.string(),
+      "', which is there already; add --overwrite to replace it, or --resume "
+      "(with --checkpoint) to go on with its run");
 }
 
 std::int64_t count_parameters(const Net& net) {
@@ -99,8 +125,10 @@ void Session::open_metrics() {
   if (options_.metrics.empty()) {
     return;
   }
-  metrics_ = options_.resume ? Metrics(options_.metrics, run_.position().epoch)
-                             : Metrics(options_.metrics);
+  const auto& position = run_.position();
+  metrics_ = options_.resume
+                 ? Metrics(options_.metrics, position.epoch, position.run)
+                 : Metrics(options_.metrics);
 }
 
 void Session::announce() {
@@ -129,6 +157,7 @@ void Session::announce() {
   }
   metrics_.write(
       {{"event", "start"},
+       {"run", run_.position().run},
        {"epoch", run_.position().epoch},
        {"step", run_.position().step},
        {"epochs", options_.epochs},
@@ -276,11 +305,6 @@ int Session::train(const std::string& command) {
   if (options_.resume) {
     run_.resume(options_.checkpoint);
     resumed_ = run_.position();
-  } else if (std::filesystem::exists(options_.checkpoint)) {
-    progress_.line(fmt::format(
-        "{} is there already: this run will replace it (to go on with it, "
-        "stop now and add --resume).",
-        options_.checkpoint.string()));
   }
   open_metrics();
   announce();
@@ -301,6 +325,7 @@ int Session::train(const std::string& command) {
 
 int run_session(const Options& options, const std::string& command) {
   require_device(options.device);
+  require_no_old_run(options);
   if (!options.metrics.empty()) {
     require_writable(options.metrics);
   }

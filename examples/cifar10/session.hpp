@@ -8,9 +8,10 @@
 
 namespace cifar10 {
 
-/// Trains, tests, reports and saves as the options say. `command` is what the
-/// user typed, for the hint on how to go on. Gives the exit status: 0, or 128 +
-/// the signal that stopped it.
+/// Trains, tests, reports and saves as the options say. Throws, before it reads
+/// or writes anything, where the files of another run are in the way. `command`
+/// is what the user typed, but for --overwrite, for the hint on how to go on.
+/// Gives the exit status: 0, or 128 + the signal that stopped it.
 int run_session(const Options& options, const std::string& command);
 
 }  // namespace cifar10

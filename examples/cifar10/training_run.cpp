@@ -4,6 +4,7 @@
 #include "batches.hpp"
 #include "checksum.hpp"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <c10/util/Exception.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/utils.h>
@@ -45,6 +46,12 @@ std::string place(std::int64_t epoch, std::int64_t step) {
   return fmt::format("epoch {}, step {}: ", epoch, step);
 }
 
+/// A name that no other run has.
+std::string new_name() {
+  auto generator = at::make_generator<at::CPUGeneratorImpl>();
+  return fmt::format("{:016x}", generator.seed());  // not of any --seed
+}
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
       .count();
@@ -65,6 +72,7 @@ TrainingRun::TrainingRun(const Options& options, Dataset data)
               .momentum(options.momentum)
               .weight_decay(options.weight_decay)),
       open_optimizer_(net_.ptr(), space_, optimizer_) {
+  position_.run = new_name();
   net_->train();
   shuffle();
 }
@@ -130,7 +138,12 @@ void TrainingRun::save(const std::filesystem::path& file) {
 }
 
 void TrainingRun::resume(const std::filesystem::path& file) {
-  position_ = load_run(file, *net_, optimizer_, settings());
+  position_ = load_run(
+      file,
+      *net_,
+      optimizer_,
+      settings(),
+      {.epochs = options_.epochs, .steps_per_epoch = steps_per_epoch_});
   sampler_.set_step(static_cast<std::uint64_t>(position_.step));
   shuffle();
 }

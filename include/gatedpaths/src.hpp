@@ -63,6 +63,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/exchange/checkpoint.cpp>
 #include <gatedpaths/src/exchange/dense_state.cpp>
 #include <gatedpaths/src/exchange/save_atomically.cpp>
+#include <gatedpaths/src/exchange/state_copies.cpp>
 #include <gatedpaths/src/exchange/state_difference.cpp>
 #include <gatedpaths/src/exchange/temporary_file.cpp>
 #include <gatedpaths/src/gates/branch_weighting.cpp>
@@ -90,6 +91,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/paths/draw_path.cpp>
 #include <gatedpaths/src/paths/fair_sampler.cpp>
 #include <gatedpaths/src/paths/fixed_sampler.cpp>
+#include <gatedpaths/src/paths/gate_values.cpp>
 #include <gatedpaths/src/paths/path.cpp>
 #include <gatedpaths/src/paths/path_space.cpp>
 #include <gatedpaths/src/paths/sampler.cpp>

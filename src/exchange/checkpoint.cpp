@@ -2,9 +2,9 @@
 #include <gatedpaths/exchange/checkpoint.hpp>
 
 #include "../text/tensor_text.hpp"
+#include "state_copies.hpp"
 #include "state_difference.hpp"
 
-#include <ATen/core/grad_mode.h>
 #include <c10/util/Exception.h>
 #include <torch/types.h>
 
@@ -18,11 +18,6 @@
 
 namespace gatedpaths {
 namespace {
-
-struct Copy {
-  torch::Tensor target;
-  torch::Tensor source;
-};
 
 /// Walks the module and the archive side by side.
 class Comparison {
@@ -55,7 +50,7 @@ class Comparison {
   }
 
   detail::StateDifference difference;
-  std::vector<Copy> copies;
+  detail::StateCopies copies;
 
  private:
   void tensor(
@@ -71,7 +66,7 @@ class Comparison {
     if (!archive.try_read(key, source)) {
       difference.missing(prefix + key);
     } else if (
-        source.sizes() != target.sizes() ||
+        !source.defined() || source.sizes() != target.sizes() ||
         source.scalar_type() != target.scalar_type()) {
       difference.unlike(
           kind,
@@ -79,7 +74,7 @@ class Comparison {
           detail::tensor_text(target),
           detail::tensor_text(source));
     } else {
-      copies.push_back({target, source});
+      copies.add(kind, prefix + key, target, source);
     }
   }
 
@@ -108,12 +103,9 @@ void load_checked(
     torch::nn::Module& module, torch::serialize::InputArchive& archive) {
   Comparison comparison;
   comparison.walk(module, archive, "");
+  comparison.copies.check(comparison.difference);
   comparison.difference.check("load_checked");
-
-  const at::NoGradGuard no_grad;
-  for (const auto& [target, source] : comparison.copies) {
-    torch::Tensor(target).copy_(source);
-  }
+  comparison.copies.copy();
 }
 
 }  // namespace gatedpaths

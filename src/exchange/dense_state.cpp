@@ -3,9 +3,8 @@
 
 #include "../slots/dense_parts.hpp"
 #include "../text/tensor_text.hpp"
+#include "state_copies.hpp"
 #include "state_difference.hpp"
-
-#include <ATen/core/grad_mode.h>
 
 #include <cstddef>
 #include <unordered_set>
@@ -76,13 +75,21 @@ void slots_from_dense(torch::nn::Module& net, const StateDict& dense) {
   }
   comparison.finish("slots_from_dense");
 
-  const torch::NoGradGuard no_grad;
+  detail::StateCopies copies;
   for (const auto& tensor : net_tensors) {
-    const auto values = tensor.split(dense[tensor.name]);
+    auto values = tensor.split(dense[tensor.name]);
     for (size_t i = 0; i < values.size(); ++i) {
-      torch::Tensor(tensor.parts[i]).copy_(values[i]);
+      copies.add(
+          "tensor",
+          tensor.part_names[i],
+          tensor.parts[i],
+          std::move(values[i]));
     }
   }
+  detail::StateDifference difference;
+  copies.check(difference);
+  difference.check("slots_from_dense");
+  copies.copy();
 }
 
 StateDict join_slots(const torch::nn::Module& net, const StateDict& tensors) {
@@ -125,7 +132,7 @@ StateDict split_slots(const torch::nn::Module& net, const StateDict& dense) {
     }
     auto values = tensor.split(value);
     for (size_t i = 0; i < values.size(); ++i) {
-      tensors.insert(tensor.part_names[i], std::move(values[i]));
+      tensors.insert(tensor.part_names[i], values[i].clone());
     }
   }
   return tensors;

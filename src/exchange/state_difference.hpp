@@ -20,6 +20,11 @@ class StateDifference {
       std::string_view expected,
       std::string_view got);
 
+  /// Whether there is none.
+  bool is_empty() const {
+    return missing_.empty() && unexpected_.empty() && unlike_.empty();
+  }
+
   /// Throws a `c10::ValueError` that lists every difference, where there is
   /// one: `load_checked: parameter 'a': expected [2] Float, got [3] Float;
   /// missing 'b', 'c'; unexpected 'd'`.

@@ -32,6 +32,15 @@ std::string temporary_prefix(const fs::path& target) {
       ".gatedpaths-{:016x}-", Fnv1a().add(target.filename().string()).value());
 }
 
+// Of no other file that this process makes beside the target.
+fs::path new_name(const fs::path& target) {
+  static std::atomic<unsigned> counter{0};
+  const std::string name = fmt::format(
+      "{}{}-{}", temporary_prefix(target), ::getpid(), counter.fetch_add(1));
+  return target.has_parent_path() ? target.parent_path() / name
+                                  : fs::path(name);
+}
+
 // Where the folder may not be read, or a file is gone meanwhile, there is
 // nothing to be done.
 void remove_left_over(const fs::path& target) {
@@ -68,6 +77,52 @@ int flush_folder(const fs::path& file) {
   return error_number == EINVAL ? 0 : error_number;
 }
 
+// The file that stands where another one is to go: kept by a second name, and
+// locked, so that no other process takes that for left over.
+class OldFile {
+ public:
+  OldFile(const fs::path& target, fs::path second_name)
+      : target_(target), second_name_(std::move(second_name)) {
+    struct stat status {};
+    is_there_ = ::stat(target_.c_str(), &status) == 0;
+    if (!is_there_) {
+      return;
+    }
+    descriptor_ = ::open(target_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor_ >= 0) {
+      ::flock(descriptor_, LOCK_EX | LOCK_NB);
+    }
+    is_kept_ = ::link(target_.c_str(), second_name_.c_str()) == 0;
+  }
+  OldFile(const OldFile&) = delete;
+  OldFile& operator=(const OldFile&) = delete;
+  ~OldFile() {
+    if (is_kept_) {
+      ::unlink(second_name_.c_str());
+    }
+    if (descriptor_ >= 0) {
+      ::close(descriptor_);
+    }
+  }
+
+  /// Also where there was none. A file system without hard links has no second
+  /// name to go back to: the new file stays then, whole.
+  void put_back() {
+    if (is_kept_) {
+      is_kept_ = ::rename(second_name_.c_str(), target_.c_str()) != 0;
+    } else if (!is_there_) {
+      ::unlink(target_.c_str());
+    }
+  }
+
+ private:
+  const fs::path& target_;
+  fs::path second_name_;
+  int descriptor_ = -1;
+  bool is_there_ = false;
+  bool is_kept_ = false;
+};
+
 }  // namespace
 
 void fail_to_save(
@@ -101,15 +156,7 @@ TemporaryFile::~TemporaryFile() {
 // False where the name was taken: by another file, or by whoever took this one
 // for left over before it was locked.
 bool TemporaryFile::create(mode_t mode) {
-  static std::atomic<unsigned> counter{0};
-  path_ = folder_of(target_) / fmt::format(
-                                   "{}{}-{}",
-                                   temporary_prefix(target_),
-                                   ::getpid(),
-                                   counter.fetch_add(1));
-  if (!target_.has_parent_path()) {
-    path_ = path_.filename();
-  }
+  path_ = new_name(target_);
   descriptor_ =
       ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor_ < 0) {
@@ -154,12 +201,14 @@ void TemporaryFile::rename_to_target() {
   if (::fsync(descriptor_) != 0) {
     fail_to_save("flush", target_, errno);
   }
+  OldFile old(target_, new_name(target_));
   if (::rename(path_.c_str(), target_.c_str()) != 0) {
     fail_to_save("replace", target_, errno);
   }
   renamed_ = true;
   const int error_number = flush_folder(target_);
   if (error_number != 0) {
+    old.put_back();
     fail_to_save("flush the folder of", target_, error_number);
   }
 }

@@ -30,7 +30,7 @@ class TemporaryFile {
   /// Flushes it to the disk and puts it in the target's place.
   ///
   /// Throws: `c10::Error` with the path and the reason where that, or a write
-  /// before, fails.
+  /// before, fails. The old file is then in its place, or none where none was.
   void rename_to_target();
 
  private:

@@ -23,6 +23,7 @@ namespace {
 constexpr const char* kDrawNamesKey = "draw_names";
 constexpr const char* kDrawKindsKey = "draw_kinds";
 constexpr const char* kDrawNumbersKey = "draw_numbers";
+constexpr const char* kDrawSourcesKey = "draw_sources";
 
 template <class Visit>  // visit(name, kind, state)
 void each_draw_below(torch::nn::Module& root, Visit visit) {
@@ -117,7 +118,7 @@ void DrawStates::add(
 }
 
 const DrawState& DrawStates::at(
-    std::string_view name, std::string_view kind) const {
+    std::string_view name, std::string_view kind) const& {
   const Key key{std::string(name), std::string(kind)};
   const auto found = entries_.find(key);
   TORCH_CHECK_INDEX(
@@ -135,15 +136,18 @@ void DrawStates::save(torch::serialize::OutputArchive& archive) const {
   c10::List<std::string> names;
   c10::List<std::string> kinds;
   c10::List<int64_t> numbers;
+  c10::List<int64_t> sources;
   for (const auto& [key, state] : entries_) {
     names.push_back(key.name);
     kinds.push_back(key.kind);
     numbers.push_back(static_cast<int64_t>(state.seed));
     numbers.push_back(static_cast<int64_t>(state.step));
+    sources.push_back(static_cast<int64_t>(state.source));
   }
   archive.write(kDrawNamesKey, c10::IValue(names));
   archive.write(kDrawKindsKey, c10::IValue(kinds));
   archive.write(kDrawNumbersKey, c10::IValue(numbers));
+  archive.write(kDrawSourcesKey, c10::IValue(sources));
 }
 
 void DrawStates::load(torch::serialize::InputArchive& archive) {
@@ -159,12 +163,23 @@ void DrawStates::load(torch::serialize::InputArchive& archive) {
       " kinds and ",
       numbers.size(),
       " numbers");
+  c10::IValue has_sources;
+  const auto sources = archive.try_read(kDrawSourcesKey, has_sources)
+                           ? read_draws<int64_t>(archive, kDrawSourcesKey)
+                           : std::vector<int64_t>(names.size());
+  TORCH_CHECK_VALUE(
+      sources.size() == names.size(),
+      "DrawStates::load: expected a source for each of ",
+      names.size(),
+      " names, got ",
+      sources.size());
   DrawStates loaded;
   for (size_t i = 0; i < names.size(); ++i) {
     loaded.add(
         names[i],
         {static_cast<uint64_t>(numbers[2 * i]),
-         static_cast<uint64_t>(numbers[2 * i + 1])},
+         static_cast<uint64_t>(numbers[2 * i + 1]),
+         static_cast<uint64_t>(sources[i])},
         kinds[i]);
   }
   *this = std::move(loaded);

@@ -10,7 +10,8 @@ namespace gatedpaths::detail {
 
 /// The numbers of the draw that `state` stands at, which goes one step on.
 inline CounterRandom next_draw(DrawState& state) {
-  return {state.seed, state.step++, 0};
+  const uint64_t step = state.take_step();
+  return {state.seed, step, 0};
 }
 
 }  // namespace gatedpaths::detail

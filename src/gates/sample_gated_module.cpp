@@ -228,7 +228,7 @@ bool SampleGatedModule::apply_capacity(
     }
   }
   if (training && capacity_state_) {
-    ++capacity_state_->step;
+    capacity_state_->take_step();
   }
   return drops;
 }

@@ -6,6 +6,8 @@
 #include <gatedpaths/gates/choice_block.hpp>
 #include <gatedpaths/gates/sample_gated_module.hpp>
 
+#include "../text/fnv1a.hpp"
+
 #include <ATen/ops/tensor.h>
 #include <c10/util/Exception.h>
 
@@ -44,7 +46,7 @@ PathEstimator::PathEstimator(
     : name_(std::move(name)),
       logits_(std::move(logits)),
       space_(std::move(space)),
-      state_{seed, 0} {
+      state_{.seed = seed} {
   TORCH_CHECK_VALUE(
       !logits_.is_empty(),
       fmt::format("{}: expected logits, got an empty holder", name_));
@@ -56,13 +58,18 @@ PathEstimator::PathEstimator(
           name_,
           space_.hash(),
           logits_->layout().hash()));
+  state_.source =
+      detail::Fnv1a().add(std::string_view(name_)).add(space_.hash()).value() |
+      1U;
 }
 
 PathEstimator::~PathEstimator() { disarm(); }
 
 Path PathEstimator::apply() {
+  const auto values = logits_->values();
+  DrawState after = state_;
+  Draw drawn = draw(values, after.take_step());
   disarm();
-  Draw drawn = draw(logits_->values(), state_.step);
   space_.apply(drawn.path);
   for (const auto& [gate, branch] : drawn.beside) {
     space_.gate(gate).set_open({branch});
@@ -72,17 +79,24 @@ Path PathEstimator::apply() {
     block->set_weighting(weighting);
     armed_.push_back({block, std::move(weighting)});
   }
-  ++state_.step;
+  state_ = after;
   applied_ = true;
   return std::move(drawn.path);
 }
 
 Path PathEstimator::apply_plain() {
+  DrawState after = state_;
+  Path path = logits_->draw(state_.seed, after.take_step());
   disarm();
-  Path path = logits_->draw(state_.seed, state_.step);
   space_.apply(path);
-  ++state_.step;
+  state_ = after;
   return path;
+}
+
+void PathEstimator::set_state(const DrawState& state) {
+  state_.check_source(name_ + "::set_state", state);
+  state_.seed = state.seed;
+  state_.step = state.step;
 }
 
 torch::Tensor PathEstimator::objective(const torch::Tensor& loss) {
@@ -203,9 +217,10 @@ void PathEstimator::load(torch::serialize::InputArchive& archive) {
           name_));
   check_numbers(saved);
   load_checked(*logits_, logits);
-  set_numbers(saved);
-  state_ = state;
+  forget_step();
   disarm();
+  set_numbers(saved);
+  set_state(state);
 }
 
 }  // namespace gatedpaths

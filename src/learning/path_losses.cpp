@@ -95,10 +95,6 @@ at::Tensor target_rate_loss(
   return (rates - beside(open, targets)).square().sum();
 }
 
-at::Tensor target_rate_loss(const at::Tensor& open, double target) {
-  return target_rate_loss(open, c10::ArrayRef<double>(target));
-}
-
 at::Tensor expected_cost(
     const PathLogitsImpl& logits,
     const std::vector<std::vector<double>>& costs) {

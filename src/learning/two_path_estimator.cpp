@@ -38,6 +38,12 @@ Pair draw_pair(
                                           : Pair{second, first};
 }
 
+int64_t version_of_logits(const torch::Tensor& tensor) {
+  return !tensor.defined() || tensor.is_inference()
+             ? 0
+             : static_cast<int64_t>(tensor._version());
+}
+
 }  // namespace
 
 TwoPathEstimator::TwoPathEstimator(
@@ -96,21 +102,52 @@ PathEstimator::Draw TwoPathEstimator::draw(
 }
 
 void TwoPathEstimator::touch(int64_t gate, int64_t branch) {
-  auto& [before, branches] = touched_[gate];
-  if (!before.defined()) {
-    before = logits()->logits(gate).detach().clone();
+  const auto [place, is_new] = touched_.try_emplace(gate);
+  Touched& touched = place->second;
+  if (is_new) {
+    const torch::Tensor& logits = this->logits()->logits(gate);
+    touched.before = logits.detach().clone();
+    touched.version = version_of_logits(logits);
+    touched.gradient = logits.grad();
+    touched.gradient_version = version_of_logits(logits.grad());
   }
-  const auto place = std::lower_bound(branches.begin(), branches.end(), branch);
-  if (place == branches.end() || *place != branch) {
-    branches.insert(place, branch);
+  auto& branches = touched.branches;
+  const auto at = std::lower_bound(branches.begin(), branches.end(), branch);
+  if (at == branches.end() || *at != branch) {
+    branches.insert(at, branch);
   }
+}
+
+torch::Tensor TwoPathEstimator::objective(const torch::Tensor& loss) {
+  auto result = PathEstimator::objective(loss);
+  for (auto& [gate, touched] : touched_) {
+    const torch::Tensor& logits = this->logits()->logits(gate);
+    if (!touched.asked && version_of_logits(logits) != touched.version) {
+      touched.before = logits.detach().clone();
+    }
+    touched.asked = true;
+  }
+  return result;
+}
+
+// Optimizers leave alone what has no gradient, so that other changes are not
+// theirs.
+bool TwoPathEstimator::may_have_moved(
+    int64_t gate, const Touched& touched) const {
+  const torch::Tensor& gradient = logits()->logits(gate).grad();
+  return touched.asked || !gradient.is_same(touched.gradient) ||
+         version_of_logits(gradient) != touched.gradient_version;
 }
 
 void TwoPathEstimator::finish_step() {
   PathEstimator::finish_step();
   const at::NoGradGuard no_grad;
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> results;
   for (const auto& [gate, touched] : touched_) {
-    torch::Tensor now = logits()->logits(gate);
+    if (!may_have_moved(gate, touched)) {
+      continue;
+    }
+    const torch::Tensor& now = logits()->logits(gate);
     const auto pick = [&](const torch::Tensor& from) {
       std::vector<torch::Tensor> picked;
       for (const int64_t branch : touched.branches) {
@@ -127,7 +164,10 @@ void TwoPathEstimator::finish_step() {
       result.select(0, touched.branches[i])
           .copy_(new_values[static_cast<int64_t>(i)] + shift);
     }
-    now.copy_(result);
+    results.emplace_back(now, std::move(result));
+  }
+  for (const auto& [now, result] : results) {
+    torch::Tensor(now).copy_(result);
   }
   touched_.clear();
 }

@@ -46,25 +46,28 @@ std::vector<std::vector<double>> same_for_all(
 }  // namespace
 
 BernoulliSampler::BernoulliSampler(
-    std::shared_ptr<const SpaceLayout> layout, uint64_t seed, double p)
-    : Sampler(std::move(layout), seed),
-      sets_(bernoulli_sets(this->layout(), same_for_all(this->layout(), p))) {}
+    std::shared_ptr<const SpaceLayout> layout, uint64_t seed, OneForAll all)
+    : Sampler(std::move(layout), seed) {
+  set_probabilities(same_for_all(this->layout(), all.p));
+}
 
 BernoulliSampler::BernoulliSampler(
     std::shared_ptr<const SpaceLayout> layout,
     uint64_t seed,
     const GateValues& probabilities)
-    : Sampler(std::move(layout), seed),
-      sets_(bernoulli_sets(
-          this->layout(),
-          detail::numbers_by_gate(
-              {"BernoulliSampler",
-               "probabilities",
-               "probabilities in [0, 1]",
-               1},
-              this->layout(),
-              probabilities,
-              /*otherwise=*/0.5))) {}
+    : Sampler(std::move(layout), seed) {
+  set_probabilities(detail::numbers_by_gate(
+      {"BernoulliSampler", "probabilities", "probabilities in [0, 1]", 1},
+      this->layout(),
+      probabilities,
+      /*otherwise=*/0.5));
+}
+
+void BernoulliSampler::set_probabilities(
+    const std::vector<std::vector<double>>& all) {
+  sets_ = bernoulli_sets(layout(), all);
+  set_source("BernoulliSampler", detail::hash_of_numbers(all));
+}
 
 Path BernoulliSampler::at(uint64_t step) const {
   return detail::draw_conditional_path(layout(), *sets_, seed(), step);

@@ -3,6 +3,7 @@
 
 #include "../random/counter_random.hpp"
 #include "../random/draw_open_set.hpp"
+#include "../text/fnv1a.hpp"
 #include "../text/text.hpp"
 
 #include <c10/util/Exception.h>
@@ -10,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 namespace gatedpaths::detail {
 namespace {
@@ -108,6 +110,18 @@ std::vector<std::vector<double>> numbers_by_gate(
     check_names(rule, layout, given);
   }
   return numbers;
+}
+
+uint64_t hash_of_numbers(const std::vector<std::vector<double>>& numbers) {
+  Fnv1a hash;
+  for (const auto& of_gate : numbers) {
+    hash.add(static_cast<uint64_t>(of_gate.size()));
+    for (const double number : of_gate) {
+      // -0 is the number that 0 is.
+      hash.add(std::bit_cast<uint64_t>(number == 0 ? 0.0 : number));
+    }
+  }
+  return hash.value();
 }
 
 }  // namespace gatedpaths::detail

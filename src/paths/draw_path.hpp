@@ -41,4 +41,7 @@ std::vector<std::vector<double>> numbers_by_gate(
     const GateValues& given,
     double otherwise);
 
+/// A hash of such numbers, for `Sampler::set_source`.
+uint64_t hash_of_numbers(const std::vector<std::vector<double>>& numbers);
+
 }  // namespace gatedpaths::detail

@@ -87,7 +87,9 @@ void draw_fair_set(
 FairSampler::FairSampler(
     std::shared_ptr<const SpaceLayout> layout, uint64_t seed)
     : Sampler(std::move(layout), seed),
-      steps_per_count_(steps_per_count(this->layout())) {}
+      steps_per_count_(steps_per_count(this->layout())) {
+  set_source("FairSampler");
+}
 
 Path FairSampler::at(uint64_t step) const {
   return layout().make_path([&](int64_t number, std::vector<int64_t>& open) {

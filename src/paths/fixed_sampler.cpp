@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/paths/fixed_sampler.hpp>
 
+#include "../text/fnv1a.hpp"
+
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
@@ -15,6 +17,7 @@ FixedSampler::FixedSampler(
   TORCH_CHECK_VALUE(
       !paths_.empty(), "FixedSampler: expected at least one path, got none");
   const uint64_t space_hash = this->layout().hash();
+  detail::Fnv1a hash;
   for (size_t i = 0; i < paths_.size(); ++i) {
     TORCH_CHECK_VALUE(
         paths_[i].space_hash() == space_hash,
@@ -24,7 +27,9 @@ FixedSampler::FixedSampler(
             space_hash,
             paths_[i].space_hash(),
             i));
+    hash.add(paths_[i].hash());
   }
+  set_source("FixedSampler", hash.value());
 }
 
 Path FixedSampler::at(uint64_t step) const {

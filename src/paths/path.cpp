@@ -16,7 +16,7 @@ bool Path::reaches(int64_t gate) const noexcept {
   return std::binary_search(gates_.begin(), gates_.end(), gate);
 }
 
-c10::IntArrayRef Path::open_branches(int64_t gate) const {
+c10::IntArrayRef Path::open_branches(int64_t gate) const& {
   const auto place = std::lower_bound(gates_.begin(), gates_.end(), gate);
   TORCH_CHECK_INDEX(
       place != gates_.end() && *place == gate,

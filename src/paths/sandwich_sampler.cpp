@@ -2,6 +2,7 @@
 #include <gatedpaths/gates/gated_module.hpp>
 #include <gatedpaths/paths/sandwich_sampler.hpp>
 
+#include "../text/fnv1a.hpp"
 #include "draw_path.hpp"
 
 #include <ATen/core/Tensor.h>
@@ -10,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <unordered_set>
@@ -18,30 +20,44 @@
 namespace gatedpaths {
 namespace {
 
-// A parameter that is registered twice counts once.
-double parameters_of(const torch::nn::Module& module) {
-  std::unordered_set<const c10::TensorImpl*> seen;
-  int64_t count = 0;
-  for (const auto& parameter : module.parameters()) {
-    if (seen.insert(parameter.unsafeGetTensorImpl()).second) {
-      count += parameter.numel();
-    }
-  }
-  return static_cast<double>(count);
-}
+using Gates = std::unordered_set<const GatedModule*>;
 
-GateValues parameters_by_gate(const PathSpace& space) {
-  GateValues sizes;
-  for (int64_t i = 0; i < space.num_gates(); ++i) {
-    const GatedModule& gate = space.gate(i);
-    std::vector<double> each;
-    for (int64_t branch = 0; branch < gate.num_branches(); ++branch) {
-      each.push_back(parameters_of(gate.branch_module(branch)));
-    }
-    sizes.emplace(space.gate_name(i), std::move(each));
+// Beside what is inside the branches of `gates`. A parameter that is registered
+// twice counts once.
+class OwnParameters {
+ public:
+  OwnParameters(const torch::nn::Module& module, const Gates& gates)
+      : gates_(gates) {
+    add(module);
   }
-  return sizes;
-}
+
+  double count() const { return static_cast<double>(count_); }
+
+ private:
+  void add(const torch::nn::Module& module) {
+    for (const auto& parameter : module.parameters(/*recurse=*/false)) {
+      if (seen_.insert(parameter.unsafeGetTensorImpl()).second) {
+        count_ += parameter.numel();
+      }
+    }
+    std::unordered_set<const torch::nn::Module*> branches;
+    const auto* gate = dynamic_cast<const GatedModule*>(&module);
+    if (gate != nullptr && gates_.contains(gate)) {
+      for (int64_t i = 0; i < gate->num_branches(); ++i) {
+        branches.insert(&gate->branch_module(i));
+      }
+    }
+    for (const auto& child : module.children()) {
+      if (child != nullptr && !branches.contains(child.get())) {
+        add(*child);
+      }
+    }
+  }
+
+  const Gates& gates_;
+  std::unordered_set<const c10::TensorImpl*> seen_;
+  int64_t count_ = 0;
+};
 
 uint64_t checked_cycle(int64_t random_paths) {
   TORCH_CHECK_VALUE(
@@ -63,12 +79,56 @@ std::vector<int64_t> first_branches(
   return order;
 }
 
+// What a gate adds to a path where it opens `count` branches in the order of
+// `before`, and which those are.
+struct Opened {
+  std::vector<int64_t> branches;
+  double size = 0;
+};
+
+template <class Before>
+Opened open_first(
+    const std::vector<double>& sizes, int64_t count, Before before) {
+  Opened opened{first_branches(sizes.size(), count, [&](int64_t a, int64_t b) {
+    return before(sizes[static_cast<size_t>(a)], sizes[static_cast<size_t>(b)]);
+  })};
+  for (const int64_t branch : opened.branches) {
+    opened.size += sizes[static_cast<size_t>(branch)];
+  }
+  return opened;
+}
+
+void add_inside(
+    std::vector<std::vector<double>>& sizes,
+    const GateLayout& gate,
+    double size) {
+  for (const GatePlace& place : gate.places) {
+    sizes[static_cast<size_t>(place.gate)][static_cast<size_t>(place.branch)] +=
+        size;
+  }
+}
+
 }  // namespace
 
-SandwichSampler::SandwichSampler(
-    const PathSpace& space, uint64_t seed, int64_t random_paths)
-    : SandwichSampler(
-          space.layout(), seed, parameters_by_gate(space), random_paths) {}
+GateValues SandwichSampler::parameters_of(const PathSpace& space) {
+  Gates gates;
+  for (int64_t i = 0; i < space.num_gates(); ++i) {
+    gates.insert(&space.gate(i));
+  }
+  GateValues sizes;
+  for (int64_t i = 0; i < space.num_gates(); ++i) {
+    const GatedModule& gate = space.gate(i);
+    std::vector<double> each;
+    for (int64_t branch = 0; branch < gate.num_branches(); ++branch) {
+      each.push_back(OwnParameters(gate.branch_module(branch), gates).count());
+    }
+    sizes.emplace(space.gate_name(i), std::move(each));
+  }
+  return sizes;
+}
+
+SandwichSampler::SandwichSampler(const PathSpace& space, uint64_t seed)
+    : SandwichSampler(space.layout(), seed, parameters_of(space)) {}
 
 SandwichSampler::SandwichSampler(
     std::shared_ptr<const SpaceLayout> layout,
@@ -76,7 +136,7 @@ SandwichSampler::SandwichSampler(
     const GateValues& sizes,
     int64_t random_paths)
     : Sampler(std::move(layout), seed), cycle_(checked_cycle(random_paths)) {
-  const auto numbers = detail::numbers_by_gate(
+  auto most = detail::numbers_by_gate(
       {"SandwichSampler",
        "sizes",
        "finite sizes >= 0",
@@ -84,20 +144,26 @@ SandwichSampler::SandwichSampler(
       this->layout(),
       sizes,
       /*otherwise=*/0);
-  for (size_t i = 0; i < numbers.size(); ++i) {
+  auto least = most;
+  largest_.resize(most.size());
+  smallest_.resize(most.size());
+  detail::Fnv1a hash;
+  // Inner gates first: they come after those that they lie in.
+  for (size_t i = most.size(); i-- > 0;) {
     const GateLayout& gate = this->layout().gates()[i];
-    const auto size = [&](int64_t branch) {
-      return numbers[i][static_cast<size_t>(branch)];
-    };
-    largest_.push_back(first_branches(
-        numbers[i].size(), gate.max_open, [&](int64_t a, int64_t b) {
-          return size(a) > size(b);
-        }));
-    smallest_.push_back(first_branches(
-        numbers[i].size(), gate.min_open, [&](int64_t a, int64_t b) {
-          return size(a) < size(b);
-        }));
+    auto large = open_first(most[i], gate.max_open, std::greater<>());
+    auto small = open_first(least[i], gate.min_open, std::less<>());
+    add_inside(most, gate, large.size);
+    add_inside(least, gate, small.size);
+    largest_[i] = std::move(large.branches);
+    smallest_[i] = std::move(small.branches);
+    for (const auto* set : {&largest_[i], &smallest_[i]}) {
+      for (const int64_t branch : *set) {
+        hash.add(branch);
+      }
+    }
   }
+  set_source("SandwichSampler", hash.add(cycle_).value());
 }
 
 Path SandwichSampler::at(uint64_t step) const {

@@ -61,7 +61,7 @@ SpaceLayout::SpaceLayout(std::vector<GateLayout> gates)
   count();
 }
 
-const GateLayout& SpaceLayout::gate(int64_t index) const {
+const GateLayout& SpaceLayout::gate(int64_t index) const& {
   TORCH_CHECK_INDEX(
       0 <= index && index < num_gates(),
       fmt::format(
@@ -161,6 +161,13 @@ void SpaceLayout::check_gate(size_t index) const {
           gate.max_open));
   std::unordered_set<std::string_view> seen;
   for (const std::string& name : gate.branch_names) {
+    // In a path's text it could not be told from no branch.
+    TORCH_CHECK_VALUE(
+        !name.empty(),
+        fmt::format(
+            "SpaceLayout: expected a name for each branch of gate '{}', got an "
+            "empty one",
+            gate.name));
     TORCH_CHECK_VALUE(
         seen.insert(name).second,
         fmt::format(

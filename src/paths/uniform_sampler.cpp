@@ -9,7 +9,9 @@ namespace gatedpaths {
 
 UniformSampler::UniformSampler(
     std::shared_ptr<const SpaceLayout> layout, uint64_t seed)
-    : Sampler(std::move(layout), seed) {}
+    : Sampler(std::move(layout), seed) {
+  set_source("UniformSampler");
+}
 
 Path UniformSampler::at(uint64_t step) const {
   return detail::draw_uniform_path(layout(), seed(), step);

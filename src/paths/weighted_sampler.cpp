@@ -18,15 +18,8 @@ namespace {
 using WeightedSets = std::vector<detail::ConditionalSets>;
 
 std::shared_ptr<const WeightedSets> weighted_sets(
-    const SpaceLayout& layout, const GateValues& given) {
-  const auto weights = detail::numbers_by_gate(
-      {"WeightedSampler",
-       "weights",
-       "finite weights >= 0",
-       std::numeric_limits<double>::max()},
-      layout,
-      given,
-      /*otherwise=*/1);
+    const SpaceLayout& layout,
+    const std::vector<std::vector<double>>& weights) {
   WeightedSets sets;
   for (size_t i = 0; i < weights.size(); ++i) {
     const GateLayout& gate = layout.gates()[i];
@@ -51,8 +44,18 @@ WeightedSampler::WeightedSampler(
     std::shared_ptr<const SpaceLayout> layout,
     uint64_t seed,
     const GateValues& weights)
-    : Sampler(std::move(layout), seed),
-      sets_(weighted_sets(this->layout(), weights)) {}
+    : Sampler(std::move(layout), seed) {
+  const auto all = detail::numbers_by_gate(
+      {"WeightedSampler",
+       "weights",
+       "finite weights >= 0",
+       std::numeric_limits<double>::max()},
+      this->layout(),
+      weights,
+      /*otherwise=*/1);
+  sets_ = weighted_sets(this->layout(), all);
+  set_source("WeightedSampler", detail::hash_of_numbers(all));
+}
 
 Path WeightedSampler::at(uint64_t step) const {
   return detail::draw_conditional_path(layout(), *sets_, seed(), step);

@@ -25,7 +25,7 @@ at::Tensor furthest(std::vector<at::Tensor> counters) {
   std::erase_if(
       counters, [](const at::Tensor& counter) { return !counter.defined(); });
   // Not by items, which would wait for a GPU.
-  at::Tensor most = counters.front();
+  at::Tensor most = counters.front().detach().clone();
   for (const at::Tensor& counter : counters) {
     most = at::maximum(most, counter);
   }
@@ -131,7 +131,7 @@ at::Tensor DenseTensor::joined(std::vector<at::Tensor> values) const {
     return {};
   }
   if (parts.size() == 1) {
-    return given->detach();
+    return given->detach().clone();
   }
   if (whole) {
     return furthest(std::move(values));

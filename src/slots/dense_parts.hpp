@@ -25,7 +25,7 @@ struct DenseTensor {
   bool whole = true;
 
   /// What the dense network holds where the other holds `values` in place of
-  /// its parts; undefined where all of them are. Without a graph.
+  /// its parts, as a copy; undefined where all of them are. Without a graph.
   at::Tensor joined(std::vector<at::Tensor> values) const;
 
   /// The values of the parts where the dense network holds `dense`.

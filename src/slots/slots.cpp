@@ -75,11 +75,11 @@ bool Slots::holds(int64_t index) const {
   return std::binary_search(positions_.begin(), positions_.end(), index);
 }
 
-const at::Tensor& Slots::at(int64_t index) const {
+const at::Tensor& Slots::at(int64_t index) const& {
   return values_[place_of("at", index)];
 }
 
-const at::Tensor& Slots::samples(int64_t index) const {
+const at::Tensor& Slots::samples(int64_t index) const& {
   return samples_[place_of("samples", index)];
 }
 

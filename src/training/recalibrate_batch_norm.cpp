@@ -6,13 +6,16 @@
 #include "../branches/sum_dtype.hpp"
 #include "../gates/gate_walk.hpp"
 
+#include <ATen/MemoryOverlap.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 #include <torch/nn/modules/batchnorm.h>
 
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -28,6 +31,7 @@ struct MeasuredNorm {
   std::vector<at::Tensor> own = {};         // memory of `live`, where wide
   std::vector<at::Tensor*> affine = {};     // weight and bias
   std::vector<at::Tensor> own_affine = {};  // where wide
+  std::string name = {};  // dotted
 
   // In a reduced dtype a count of batches ends at 256 or 2048, and a mean of
   // many batches takes no more in: they are counted in integers, averaged in
@@ -73,6 +77,13 @@ struct MeasuredNorm {
   bool has_run() const { return live.back().item<double>() > 0; }
 };
 
+// Whether a module is in training while norms are measured.
+struct ModuleMode {
+  const torch::nn::Module* module;
+  std::string name;
+  bool is_training;
+};
+
 namespace {
 
 template <class Impl>
@@ -106,6 +117,47 @@ std::optional<MeasuredNorm> as_any_norm(torch::nn::Module& module) {
   return as_norm<torch::nn::BatchNorm3dImpl>(module);
 }
 
+void check_writable(const MeasuredNorm& norm) {
+  for (const at::Tensor& tensor : norm.live) {
+    const bool is_locked =
+        tensor.is_inference() && !c10::InferenceMode::is_enabled();
+    TORCH_CHECK_VALUE(
+        !is_locked && at::has_internal_overlap(tensor) != at::MemOverlap::Yes,
+        "recalibrate_batch_norm: expected statistics that can be written, got ",
+        is_locked ? "an inference tensor" : "an expanded tensor",
+        " in norm '",
+        norm.name,
+        "'");
+  }
+}
+
+// At the end, not after each batch: each look waits for a GPU.
+void check_measured_finite(const MeasuredNorm& norm, int64_t batches) {
+  TORCH_CHECK_VALUE(
+      (norm.live[0].isfinite() & norm.live[1].isfinite()).all().item<bool>(),
+      "recalibrate_batch_norm: expected finite inputs, got a mean or variance "
+      "that is inf or nan in norm '",
+      norm.name,
+      "' after ",
+      batches,
+      " batches");
+}
+
+void collect_modes_below(
+    const torch::nn::Module& module,
+    const std::string& name,
+    std::vector<ModuleMode>& modes) {
+  modes.push_back({&module, name.empty() ? "." : name, module.is_training()});
+  for (const auto& child : module.named_children()) {
+    if (child.value() != nullptr) {
+      collect_modes_below(
+          *child.value(),
+          name.empty() ? child.key() : name + "." + child.key(),
+          modes);
+    }
+  }
+}
+
 // The norms that lie in no closed branch.
 std::vector<MeasuredNorm> find_norms(torch::nn::Module& root) {
   struct Reached {};
@@ -117,6 +169,8 @@ std::vector<MeasuredNorm> find_norms(torch::nn::Module& root) {
       [&](const WalkedModule& at, Reached) {
         if (auto norm = as_any_norm(at.module);
             norm && norms.insert(&at.module).second) {
+          norm->name = at.name.empty() ? "." : at.name;
+          check_writable(*norm);
           found.push_back(*std::move(norm));
         }
         return true;
@@ -134,7 +188,9 @@ std::vector<MeasuredNorm> find_norms(torch::nn::Module& root) {
 
 struct BatchNormMeasurement::State {
   explicit State(torch::nn::Module& root)
-      : eval(root), norms(find_norms(root)) {
+      : eval(root), norms(find_norms(root)) {}
+  // Not in the constructor: what it has done is undone where it throws.
+  void start(torch::nn::Module& root) {
     for (MeasuredNorm& norm : norms) {
       norm.widen();
       norm.live[0].zero_();
@@ -143,6 +199,7 @@ struct BatchNormMeasurement::State {
       norm.options->momentum(std::nullopt);
       norm.module->train();
     }
+    collect_modes_below(root, "", modes);
   }
   ~State() {
     for (MeasuredNorm& norm : norms) {
@@ -159,30 +216,63 @@ struct BatchNormMeasurement::State {
   at::NoGradGuard no_grad;
   EvalScope eval;
   std::vector<MeasuredNorm> norms;
+  std::vector<ModuleMode> modes;
   bool finished = false;
 };
 
 BatchNormMeasurement::BatchNormMeasurement(torch::nn::Module& root)
-    : state_(std::make_unique<State>(root)) {}
+    : state_(std::make_unique<State>(root)) {
+  state_->start(root);
+}
 
 BatchNormMeasurement::~BatchNormMeasurement() = default;
+
+void BatchNormMeasurement::add_batch() {
+  for (const ModuleMode& mode : state_->modes) {
+    TORCH_CHECK_VALUE(
+        mode.module->is_training() == mode.is_training,
+        "recalibrate_batch_norm: expected `run` to leave the modes of modules "
+        "as they are, got '",
+        mode.name,
+        "' in ",
+        mode.is_training ? "eval" : "training",
+        " mode after batch ",
+        batches_);
+  }
+  ++batches_;
+}
 
 int64_t BatchNormMeasurement::finish() {
   TORCH_CHECK_VALUE(
       batches_ > 0,
       "recalibrate_batch_norm: expected at least one batch, got none");
-  int64_t measured = 0;
-  for (MeasuredNorm& norm : state_->norms) {
-    const bool has_run = norm.has_run();
-    norm.narrow();
-    if (has_run) {
-      ++measured;
+  std::vector<const MeasuredNorm*> idle;
+  for (const MeasuredNorm& norm : state_->norms) {
+    if (norm.has_run()) {
+      check_measured_finite(norm, batches_);
     } else {
-      norm.restore_statistics();
+      idle.push_back(&norm);
+    }
+  }
+  const size_t norms = state_->norms.size();
+  TORCH_CHECK_VALUE(
+      norms == 0 || idle.size() < norms,
+      "recalibrate_batch_norm: expected `run` to run norms of `root` in "
+      "training mode, got none that ran of ",
+      norms);
+  for (MeasuredNorm& norm : state_->norms) {
+    norm.narrow();
+  }
+  for (const MeasuredNorm* norm : idle) {
+    norm->restore_statistics();
+  }
+  for (const MeasuredNorm& norm : state_->norms) {
+    if (norm.momentum) {
+      norm.live[2].copy_(norm.kept[2]);
     }
   }
   state_->finished = true;
-  return measured;
+  return static_cast<int64_t>(norms - idle.size());
 }
 
 }  // namespace gatedpaths::detail

@@ -119,6 +119,12 @@ TEST_CASE("command line: leading zeros make no octal number", "[cifar10]") {
   CHECK(options.paths == 8);
 }
 
+TEST_CASE("command line: old files are replaced if told", "[cifar10]") {
+  CHECK_FALSE(parse({"--checkpoint", "c"}).options.overwrite);
+  CHECK(parse({"--checkpoint", "c", "--overwrite"}).options.overwrite);
+  CHECK(parse({"--metrics", "m", "--overwrite"}).options.overwrite);
+}
+
 TEST_CASE("command line: the form is slots unless told", "[cifar10]") {
   CHECK(parse({}).options.form == Form::kSlots);
   CHECK(parse({"--form", "slots"}).options.form == Form::kSlots);
@@ -133,7 +139,7 @@ TEST_CASE("command line: --help explains each flag", "[cifar10]") {
         "--form",     "--epochs",       "--batch-size",   "--lr",
         "--momentum", "--weight-decay", "--seed",         "--test-every",
         "--threads",  "--device",       "--checkpoint",   "--resume",
-        "--metrics"}) {
+        "--metrics",  "--overwrite"}) {
     CHECK_THAT(parsed.out, ContainsSubstring(std::string("  ") + flag + " "));
   }
   CHECK_THAT(
@@ -199,6 +205,11 @@ TEST_CASE(
       Row{{"--device", "gpu"},
           "--device: expected cpu, cuda or cuda:<index>, got 'gpu'"},
       Row{{"--resume"}, "--resume requires --checkpoint"},
+      Row{{"--checkpoint", "c", "--resume", "--overwrite"},
+          "--resume excludes --overwrite"},
+      Row{{"--overwrite"},
+          "--overwrite: expected --checkpoint or --metrics with it, got "
+          "neither"},
       Row{{"--data", "d", "--download"}, "excludes"},
       Row{{"--epoch", "3"}, "--epoch"});
 

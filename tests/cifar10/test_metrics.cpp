@@ -64,6 +64,48 @@ TEST_CASE(
   CHECK(read_file(folder / "m") == kept + "{\"event\":\"end\"}\n");
 }
 
+TEST_CASE(
+    "Metrics: what belongs to no run or to another one is refused",
+    "[cifar10][error]") {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "m";
+  const auto refused = [&](const std::string& text) {
+    write_file(file, text);
+    auto message =
+        message_of<c10::ValueError>([&] { Metrics metrics(file, 1, "a"); });
+    CHECK(read_file(file) == text);
+    return message;
+  };
+  CHECK(
+      refused("{\"event\":\"start\",\"run\":\"b\"}\n") ==
+      "metrics: expected those of the run in the checkpoint, 'a', got those of "
+      "another one, \"b\", in '" +
+          file.string() + "'; name its own file, or a new one");
+  CHECK_THAT(
+      refused("{\"event\":\"start\",\"run\":\"a\"}\n"
+              "{\"event\":\"start\",\"run\":\"b\"}\n"),
+      StartsWith("metrics: expected those of the run in the checkpoint, 'a'"));
+  CHECK_THAT(
+      refused("{\"event\":\"start\"}\n"),
+      StartsWith("metrics: expected those of the run in the checkpoint, 'a'"));
+  const auto other =
+      "metrics: expected a file that starts with the \"start\" of a run, got "
+      "'" +
+      file.string() + "' with other content; name a new file";
+  CHECK(refused("a letter\n") == other);
+  CHECK(refused("\n") == other);
+  CHECK(refused("{\"event\":\"epoch\",\"epoch\":1}\n") == other);
+  CHECK(refused("[1]\n") == other);
+
+  const std::string own = "{\"event\":\"start\",\"run\":\"a\"}\n";
+  write_file(file, own + "{\"event\":\"sta");
+  Metrics metrics(file, 1, "a");
+  CHECK(read_file(file) == own);
+  write_file(file, std::string("{\"event\":\"sta"));
+  Metrics again(file, 1, "a");
+  CHECK(read_file(file).empty());
+}
+
 TEST_CASE("Metrics: a resumed run may start a new file", "[cifar10]") {
   const test::TemporaryFolder folder;
   Metrics metrics(folder / "m", 3);

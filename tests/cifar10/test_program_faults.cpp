@@ -50,7 +50,7 @@ TEST_CASE(
   const auto good = read_file(folder / "run.pt");
 
   auto diverging = short_run(files);
-  diverging.insert(diverging.end(), {"--lr", "1e30"});
+  diverging.insert(diverging.end(), {"--lr", "1e30", "--overwrite"});
   const auto run = test::run(diverging, folder.path());
   CHECK(run.status == 1);
   CHECK_THAT(

@@ -48,11 +48,16 @@ struct Trained {
   }
 
   void save(const test::fs::path& file) {
-    save_run(file, *net, optimizer, {.step = 1}, Json::object());
+    save_run(file, *net, optimizer, {.batch = 1, .step = 1}, Json::object());
   }
 
   Position load(const test::fs::path& file) {
-    return load_run(file, *net, optimizer, Json::object());
+    return load_run(
+        file,
+        *net,
+        optimizer,
+        Json::object(),
+        {.epochs = 1, .steps_per_epoch = 2});
   }
 
   Net net;

@@ -55,9 +55,11 @@ class GATEDPATHS_EXPORT AnyBranch {
   }
 
   /// The module, as a module.
-  const std::shared_ptr<torch::nn::Module>& ptr() const noexcept {
+  const std::shared_ptr<torch::nn::Module>& ptr() const& noexcept {
     return module_;
   }
+  /// \overload
+  std::shared_ptr<torch::nn::Module> ptr() const&& { return module_; }
 
   /// Whether there is a module.
   explicit operator bool() const noexcept { return module_ != nullptr; }

@@ -55,9 +55,11 @@ class GATEDPATHS_EXPORT NetworkRef {
   torch::nn::Module& module(std::string_view function) const;
 
   /// What owns the network; null for one on the stack.
-  const std::shared_ptr<torch::nn::Module>& owner() const noexcept {
+  const std::shared_ptr<torch::nn::Module>& owner() const& noexcept {
     return owner_;
   }
+  /// \overload
+  std::shared_ptr<torch::nn::Module> owner() const&& { return owner_; }
 
  private:
   torch::nn::Module* module_ = nullptr;

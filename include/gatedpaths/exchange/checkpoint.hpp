@@ -36,7 +36,8 @@ using ByteSink = std::function<std::size_t(const void* data, std::size_t size)>;
 /// Throws: `c10::Error`, with the path and the system's reason, where a step
 /// fails; `c10::ValueError` where `path` names something other than a regular
 /// file; what `write` throws. The old file is then as it was, and the temporary
-/// file is gone.
+/// file is gone. (Where the last flush, that of the folder, fails on a file
+/// system without hard links, the new file is there instead, whole.)
 ///
 /// Example:
 /// ```
@@ -92,13 +93,17 @@ GATEDPATHS_EXPORT void save_to(
 /// The values are copied into the module's own tensors: these keep their
 /// storage, device and `requires_grad`, and an optimizer that holds them stays
 /// valid. The archive may be on another device, and may be loaded into several
-/// modules. Modules that override `save` or `load` are not served by this, but
-/// for `StochasticDepth`, whose mode, scale and rate are a buffer: they are in
-/// effect when that is loaded.
+/// modules; one of a GPU is read where there is none by
+/// `archive.load_from("net.pt", torch::kCPU)`. A module that has one tensor
+/// under two names takes the values of an archive that has equal ones there,
+/// and only such. Modules that override `save` or `load` are not served by
+/// this, but for `StochasticDepth`, whose mode, scale and rate are a buffer:
+/// they are in effect when that is loaded.
 ///
 /// Throws: `c10::ValueError` that lists every difference, e.g. `load_checked:
 /// parameter 'fc1.weight': expected [120, 800] Float, got [120, 400] Float;
-/// missing 'fc3.bias'`. Nothing in the module has changed then.
+/// missing 'fc3.bias'`, tensors of the module that cannot be written (expanded
+/// ones, inference tensors) among them. Nothing in the module has changed then.
 ///
 /// Example:
 /// ```

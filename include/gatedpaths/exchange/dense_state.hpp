@@ -19,8 +19,8 @@ using StateDict = torch::OrderedDict<std::string, torch::Tensor>;
 /// `fc.weight_0` and `fc.weight_1` become `fc.weight`. The names are those that
 /// the dense network has, in C++ and in PyTorch.
 ///
-/// The tensors share memory with the network's where nothing was joined, and
-/// have no graph.
+/// The tensors are copies, all of them, without a graph: what is trained later
+/// does not change them.
 ///
 /// Example:
 /// ```
@@ -35,13 +35,16 @@ StateDict slots_to_dense(const Net& net) {
 
 /// Copies the tensors of a dense network into one with layers on slots: the
 /// reverse of `slots_to_dense`. Everything is checked before anything is
-/// changed.
+/// changed. A network that has one tensor under two names takes equal values
+/// for these, and only such.
 ///
 /// A checkpoint of PyTorch's (`torch.save` of a state dict) can be read with
 /// `torch::pickle_load`.
 ///
 /// Throws: `c10::ValueError` for names that are missing or unexpected, or a
-/// tensor of another shape, with both sides; the network is then untouched.
+/// tensor of another shape, with both sides, and tensors of the network that
+/// cannot be written (expanded ones, inference tensors); the network is then
+/// untouched.
 GATEDPATHS_EXPORT void slots_from_dense(
     torch::nn::Module& net, const StateDict& dense);
 /// \overload
@@ -59,9 +62,8 @@ void slots_from_dense(const Net& net, const StateDict& dense) {
 /// to SGD without dampening is the same as no momentum yet. Of what each slot
 /// has whole, a counter, it is the largest.
 ///
-/// The tensors share memory where nothing was joined, and have no graph. The
-/// parts of one tensor should be of one dtype and device, which the network
-/// need not share.
+/// The tensors are copies, all of them, without a graph. The parts of one
+/// tensor should be of one dtype and device, which the network need not share.
 ///
 /// Throws: `c10::ValueError` for names that are unexpected, or a tensor of
 /// another shape, with both sides.
@@ -83,8 +85,8 @@ StateDict join_slots(const Net& net, const StateDict& tensors) {
 /// reverse of `join_slots`. The network gives the shapes, and is not changed.
 ///
 /// `dense` has the dense names and shapes; any tensor may be left out (or
-/// undefined), and then its parts are. The result has the network's names, and
-/// shares memory with `dense`.
+/// undefined), and then its parts are. The result has the network's names; its
+/// tensors are copies, all of them, without a graph.
 ///
 /// Throws: `c10::ValueError` for names that are unexpected, or a tensor of
 /// another shape, with both sides.

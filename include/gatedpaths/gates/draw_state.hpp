@@ -13,12 +13,31 @@ namespace gatedpaths {
 /// estimator, a gate that draws by itself, a head.
 ///
 /// The n-th draw depends on `seed` and `step` alone, so these two integers are
-/// all that has to be saved to go on exactly.
-struct DrawState {
+/// all that has to be saved to go on exactly. States are equal where these two
+/// are.
+struct GATEDPATHS_EXPORT DrawState {
   uint64_t seed = 0;  ///< Names the stream.
   uint64_t step = 0;  ///< How many draws were made; the number of the next one.
+  /// A hash of what the draws depend on beside seed and step, by which a
+  /// sampler or an estimator knows a state of another one, or of other
+  /// parameters; 0 where that is not known, as in a state that you write
+  /// yourself.
+  uint64_t source = 0;
 
-  bool operator==(const DrawState&) const = default;
+  /// Whether seed and step are the same.
+  bool operator==(const DrawState& other) const noexcept {
+    return seed == other.seed && step == other.step;
+  }
+
+  /// The number of the next draw; goes one step on.
+  ///
+  /// Throws: `c10::Error` at step 2^64 - 1, which no step follows; the state is
+  /// then as it was.
+  uint64_t take_step();
+
+  /// Throws the `c10::ValueError` of `method` for the state of another source
+  /// than this one's, where both are known.
+  void check_source(std::string_view method, const DrawState& other) const;
 };
 
 /// A module that draws from streams of its own, for `draw_states` to find:

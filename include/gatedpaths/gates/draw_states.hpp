@@ -61,15 +61,22 @@ class GATEDPATHS_EXPORT DrawStates {
   /// The state of this name and kind.
   ///
   /// Throws: `c10::IndexError`, with what there is, where there is none.
-  const DrawState& at(std::string_view name, std::string_view kind = "") const;
+  const DrawState& at(std::string_view name, std::string_view kind = "") const&;
+  /// \overload
+  DrawState at(std::string_view name, std::string_view kind = "") const&& {
+    return at(name, kind);
+  }
 
   /// All states, ordered by name and kind.
-  const std::map<Key, DrawState>& entries() const noexcept { return entries_; }
+  const std::map<Key, DrawState>& entries() const& noexcept { return entries_; }
+  /// \overload
+  std::map<Key, DrawState> entries() const&& { return entries_; }
 
   /// Writes all of it. The archive may hold more.
   void save(torch::serialize::OutputArchive& archive) const;
 
-  /// Becomes what `save` wrote.
+  /// Becomes what `save` wrote. Where an archive was saved without the sources
+  /// of the states, they are not known.
   ///
   /// Throws: `c10::ValueError` where the archive holds no states, or not whole
   /// ones. The states are then as they were.

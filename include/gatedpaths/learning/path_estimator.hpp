@@ -88,13 +88,15 @@ class GATEDPATHS_EXPORT PathEstimator {
   /// Draws the path of this step, applies it, and lets the next training
   /// forwards pass gradients to the logits. Goes one step on.
   ///
-  /// Throws: `c10::Error` for logits that are not finite.
+  /// Throws: `c10::Error` for logits that are not finite, and at step 2^64 - 1,
+  /// which no step follows; what was in effect before still is.
   Path apply();
 
   /// Draws a path by the logits' probabilities (`PathLogits::draw`) and
   /// applies it; forwards are then as without an estimator. Goes one step on.
   ///
-  /// Throws: `c10::Error` for logits that are not finite.
+  /// Throws: `c10::Error` for logits that are not finite, and at step 2^64 - 1,
+  /// which no step follows; what was in effect before still is.
   Path apply_plain();
 
   /// What to call `backward()` on, for a loss of the path that `apply` gave:
@@ -113,19 +115,31 @@ class GATEDPATHS_EXPORT PathEstimator {
   virtual int64_t branches_run(int64_t gate) const = 0;
 
   /// The class's name, e.g. `"GumbelEstimator"`.
-  const std::string& name() const noexcept { return name_; }
+  const std::string& name() const& noexcept { return name_; }
+  /// \overload
+  std::string name() const&& { return name_; }
 
   /// The logits that it gives gradients to.
-  const PathLogits& logits() const noexcept { return logits_; }
+  const PathLogits& logits() const& noexcept { return logits_; }
+  /// \overload
+  PathLogits logits() const&& { return logits_; }
 
   /// The space of the network.
-  const PathSpace& space() const noexcept { return space_; }
+  const PathSpace& space() const& noexcept { return space_; }
+  /// \overload
+  PathSpace space() const&& { return space_; }
 
   /// Where its stream of random numbers stands.
-  const DrawState& state() const noexcept { return state_; }
+  const DrawState& state() const& noexcept { return state_; }
+  /// \overload
+  DrawState state() const&& noexcept { return state_; }
 
   /// Goes on from a saved state, its seed included.
-  void set_state(const DrawState& state) noexcept { state_ = state; }
+  ///
+  /// Throws: `c10::ValueError` for the state of another class's estimator, of
+  /// another space, or of something else that draws, where the state knows that
+  /// (`DrawState::source`); the estimator is then where it was.
+  void set_state(const DrawState& state);
 
   /// Writes the logits and all that the estimator needs to go on exactly. The
   /// optimizers, the network and other samplers are saved beside it, and so is
@@ -133,7 +147,8 @@ class GATEDPATHS_EXPORT PathEstimator {
   void save(torch::serialize::OutputArchive& archive) const;
 
   /// Goes on from what `save` wrote. The logits keep their storage, so that an
-  /// optimizer that holds them stays valid.
+  /// optimizer that holds them stays valid. A step that is not finished is
+  /// forgotten: what is loaded is what a new estimator would have.
   ///
   /// Throws: `c10::ValueError`, with both, where the archive is of another
   /// estimator or of another space, or lacks something; nothing has changed
@@ -192,6 +207,9 @@ class GATEDPATHS_EXPORT PathEstimator {
 
   /// Throws `c10::Error` where `save` may not be called now.
   virtual void check_between_steps() const {}
+  /// Forgets a step that `finish_step` has not ended, before what is loaded
+  /// holds.
+  virtual void forget_step() noexcept {}
 
   /// Whether the present path is one of `apply`, and its step not finished.
   bool applied() const noexcept { return applied_; }

@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/ArrayRef.h>
 
+#include <type_traits>
 #include <vector>
 
 namespace gatedpaths {
@@ -24,10 +25,14 @@ namespace gatedpaths {
 ///
 /// Example: `target_rate_loss(logits->probabilities("gate"), 0.5)`.
 GATEDPATHS_EXPORT at::Tensor target_rate_loss(
-    const at::Tensor& open, double target);
-/// \overload
-GATEDPATHS_EXPORT at::Tensor target_rate_loss(
     const at::Tensor& open, c10::ArrayRef<double> targets);
+/// \overload
+template <class Target>
+  requires std::is_arithmetic_v<Target>  // so that `{}` is a list without any
+at::Tensor target_rate_loss(const at::Tensor& open, Target target) {
+  const auto single = static_cast<double>(target);
+  return target_rate_loss(open, c10::ArrayRef<double>(single));
+}
 
 /// The cost that a path drawn from the logits has in the mean, a scalar: the
 /// sum over gates and branches of the probability that the branch is open times

@@ -32,6 +32,10 @@ namespace gatedpaths {
 /// together. The optimizer should have no momentum (the paper: Adam with beta1
 /// = 0), since it would be thrown away for most logits.
 ///
+/// From before is from before `objective`: logits that you set after `apply`
+/// and before that are kept, and a gate that no gradient came to is left as it
+/// is. What you set later is taken for the optimizer's step.
+///
 /// Gates inside the second branch are set too, by their probabilities; their
 /// logits get no gradient. Logits that do not require grad, or a forward
 /// without grad mode, run one branch alone.
@@ -65,6 +69,12 @@ class GATEDPATHS_EXPORT TwoPathEstimator : public PathEstimator {
   /// another space.
   TwoPathEstimator(PathLogits logits, PathSpace space, uint64_t seed);
 
+  /// The loss itself. From here on, changes of the logits count as those of
+  /// their optimizer.
+  ///
+  /// Throws: `c10::ValueError` for a loss of more than one element.
+  torch::Tensor objective(const torch::Tensor& loss) override;
+
   void finish_step() override;
 
   /// 2; 1 for a gate of one branch.
@@ -72,14 +82,20 @@ class GATEDPATHS_EXPORT TwoPathEstimator : public PathEstimator {
 
  private:
   struct Touched {
-    torch::Tensor before;           // the logits at the first draw
+    torch::Tensor before;    // the logits at the first draw, or set since then
+    int64_t version = 0;     // of the logits then
+    torch::Tensor gradient;  // theirs at the first draw
+    int64_t gradient_version = 0;
+    bool asked = false;             // objective was called since
     std::vector<int64_t> branches;  // ascending
   };
 
   Draw draw(
       const std::vector<std::vector<double>>& values, uint64_t step) override;
   void touch(int64_t gate, int64_t branch);
+  bool may_have_moved(int64_t gate, const Touched& touched) const;
   void check_between_steps() const override;
+  void forget_step() noexcept override { touched_.clear(); }
 
   std::map<int64_t, Touched> touched_;  // by gate, since the last finish_step
 };

@@ -10,6 +10,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace gatedpaths {
@@ -54,12 +56,16 @@ class GATEDPATHS_EXPORT BernoulliSampler : public Sampler {
   ///
   /// Throws: `c10::ValueError` for a `p` outside `[0, 1]`, where a `p` of 0 or
   /// 1 leaves no set that the bounds of a gate allow, and for a null `layout`.
+  template <class P>
+    requires std::is_arithmetic_v<P>
   BernoulliSampler(
-      std::shared_ptr<const SpaceLayout> layout, uint64_t seed, double p);
+      std::shared_ptr<const SpaceLayout> layout, uint64_t seed, P p)
+      : BernoulliSampler(
+            std::move(layout), seed, OneForAll{static_cast<double>(p)}) {}
 
   /// The probabilities by the name of the gate, for each of its branches or for
   /// all. A gate that is not named has 0.5: all sets that its bounds allow are
-  /// equally likely.
+  /// equally likely. `{}` names none.
   ///
   /// Throws: `c10::IndexError` for a gate that does not exist;
   /// `c10::ValueError` for a number of probabilities that is not the number of
@@ -74,6 +80,16 @@ class GATEDPATHS_EXPORT BernoulliSampler : public Sampler {
   Path at(uint64_t step) const override;
 
  private:
+  // `{}` makes none: it is to be the numbers of no gate.
+  struct OneForAll {
+    explicit OneForAll(double value) : p(value) {}
+    double p;
+  };
+
+  BernoulliSampler(
+      std::shared_ptr<const SpaceLayout> layout, uint64_t seed, OneForAll all);
+  void set_probabilities(const std::vector<std::vector<double>>& all);
+
   std::shared_ptr<const std::vector<detail::ConditionalSets>> sets_;  // by gate
 };
 

@@ -36,7 +36,9 @@ class GATEDPATHS_EXPORT FixedSampler : public Sampler {
   Path at(uint64_t step) const override;
 
   /// The list.
-  const std::vector<Path>& paths() const noexcept { return paths_; }
+  const std::vector<Path>& paths() const& noexcept { return paths_; }
+  /// \overload
+  std::vector<Path> paths() const&& { return paths_; }
 
  private:
   std::vector<Path> paths_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/export.hpp>
+
 #include <initializer_list>
 #include <map>
 #include <string>
@@ -30,7 +32,9 @@ class BranchValues {
       : values_(std::move(each)) {}
 
   /// The numbers; a single one where it is for all branches.
-  const std::vector<double>& values() const noexcept { return values_; }
+  const std::vector<double>& values() const& noexcept { return values_; }
+  /// \overload
+  std::vector<double> values() const&& { return values_; }
 
   /// Whether one number stands for all branches.
   bool for_all() const noexcept { return for_all_; }
@@ -45,11 +49,27 @@ class BranchValues {
 /// Numbers for the branches of gates, by the gates' names in the path space
 /// (`PathSpace::gate_name`). Samplers say what holds for a gate without any.
 ///
+/// A `std::map` but for how it is made: a gate that is named twice is refused.
+///
 /// Example:
 /// ```
 /// gatedpaths::WeightedSampler sampler(
 ///     space, /*seed=*/7, {{"stem", {1, 2, 1}}, {"cell.op", {0, 1, 3, 1}}});
 /// ```
-using GateValues = std::map<std::string, BranchValues>;
+class GATEDPATHS_EXPORT GateValues
+    : public std::map<std::string, BranchValues> {
+ public:
+  /// No numbers for any gate.
+  GateValues() = default;
+
+  /// The numbers of these gates.
+  ///
+  /// Throws: `c10::ValueError`, with the name, for a gate that is named twice.
+  GateValues(std::initializer_list<value_type> gates);
+
+  /// The numbers of a map.
+  GateValues(std::map<std::string, BranchValues> gates)  // NOLINT
+      : std::map<std::string, BranchValues>(std::move(gates)) {}
+};
 
 }  // namespace gatedpaths

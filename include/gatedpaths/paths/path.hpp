@@ -33,6 +33,10 @@ struct GateSetting {
 /// Memory, copies and comparisons take time in the number of reached gates and
 /// open branches.
 ///
+/// What it gives of a path that is kept refers to that path. Of a path that is
+/// gone at the end of the expression (`sampler.next().open_branches(0)`) it
+/// gives a copy, or, as an iterator, nothing that compiles.
+///
 /// Example:
 /// ```
 /// for (const auto& [gate, open] : space.current()) {
@@ -53,12 +57,18 @@ class GATEDPATHS_EXPORT Path {
   int64_t size() const noexcept { return static_cast<int64_t>(gates_.size()); }
 
   /// The settings of the reached gates, ascending by gate.
-  Iterator begin() const noexcept;
+  Iterator begin() const& noexcept;
   /// \overload
-  Iterator end() const noexcept;
+  Iterator end() const& noexcept;
+  /// Not of a path that is about to go: the iterator would refer to it.
+  Iterator begin() const&& = delete;
+  /// \overload
+  Iterator end() const&& = delete;
 
   /// The numbers of the reached gates, ascending.
-  c10::IntArrayRef gates() const noexcept { return gates_; }
+  c10::IntArrayRef gates() const& noexcept { return gates_; }
+  /// \overload
+  std::vector<int64_t> gates() const&& { return gates_; }
 
   /// Whether the gate is reached.
   bool reaches(int64_t gate) const noexcept;
@@ -66,7 +76,11 @@ class GATEDPATHS_EXPORT Path {
   /// The open branches of a reached gate, ascending.
   ///
   /// Throws: `c10::IndexError` where the gate is not reached.
-  c10::IntArrayRef open_branches(int64_t gate) const;
+  c10::IntArrayRef open_branches(int64_t gate) const&;
+  /// \overload
+  std::vector<int64_t> open_branches(int64_t gate) const&& {
+    return open_branches(gate).vec();  // of the path by its name: the view
+  }
 
   /// A hash of the whole path, the same in every process.
   uint64_t hash() const noexcept;
@@ -124,9 +138,9 @@ class Path::Iterator {
   size_t position_ = 0;
 };
 
-inline Path::Iterator Path::begin() const noexcept { return {this, 0}; }
+inline Path::Iterator Path::begin() const& noexcept { return {this, 0}; }
 
-inline Path::Iterator Path::end() const noexcept {
+inline Path::Iterator Path::end() const& noexcept {
   return {this, gates_.size()};
 }
 

@@ -57,9 +57,11 @@ class GATEDPATHS_EXPORT PathSpace {
   /// The name of the gate of this number.
   ///
   /// Throws: `c10::IndexError` where there is none.
-  const std::string& gate_name(int64_t index) const {
+  const std::string& gate_name(int64_t index) const& {
     return layout_->gate(index).name;
   }
+  /// \overload
+  std::string gate_name(int64_t index) const&& { return gate_name(index); }
 
   /// The number of the gate of this name.
   ///
@@ -151,9 +153,11 @@ class GATEDPATHS_EXPORT PathSpace {
   uint64_t hash() const noexcept { return layout_->hash(); }
 
   /// The structure alone; it outlives the space and the network.
-  const std::shared_ptr<const SpaceLayout>& layout() const noexcept {
+  const std::shared_ptr<const SpaceLayout>& layout() const& noexcept {
     return layout_;
   }
+  /// \overload
+  std::shared_ptr<const SpaceLayout> layout() const&& { return layout_; }
   /// The same, for what takes a structure: a sampler takes either.
   operator std::shared_ptr<const SpaceLayout>() const noexcept {  // NOLINT
     return layout_;

@@ -9,6 +9,7 @@
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
 namespace gatedpaths {
 
@@ -56,6 +57,9 @@ class GATEDPATHS_EXPORT Sampler {
   virtual Path at(uint64_t step) const = 0;
 
   /// The path of the step that is next, and goes one step on.
+  ///
+  /// Throws: `c10::Error` at step 2^64 - 1, which no step follows; what `at`
+  /// throws. The sampler is then where it was.
   Path next();
 
   /// Names the stream of random numbers.
@@ -68,17 +72,34 @@ class GATEDPATHS_EXPORT Sampler {
   void set_step(uint64_t step) noexcept { state_.step = step; }
 
   /// Where the sampler stands.
-  const DrawState& state() const noexcept { return state_; }
+  const DrawState& state() const& noexcept { return state_; }
+  /// \overload
+  DrawState state() const&& noexcept { return state_; }
 
   /// Goes on from a saved state, its seed included.
-  void set_state(const DrawState& state) noexcept { state_ = state; }
+  ///
+  /// Throws: `c10::ValueError` for the state of a sampler of another kind, of
+  /// other parameters (probabilities, paths, ...) or of another space, or of
+  /// something else that draws, where the state knows that
+  /// (`DrawState::source`); the sampler is then where it was.
+  void set_state(const DrawState& state);
 
   /// The structure of the space that paths are drawn from.
-  const SpaceLayout& layout() const noexcept { return *layout_; }
+  const SpaceLayout& layout() const& noexcept { return *layout_; }
+  /// Not of a sampler that is about to go, and may be the last to hold it.
+  const SpaceLayout& layout() const&& = delete;
 
  protected:
   /// Throws: `c10::ValueError` for a null `layout`.
   Sampler(std::shared_ptr<const SpaceLayout> layout, uint64_t seed);
+
+  /// Says what the paths depend on beside the space, the seed and the step, so
+  /// that states of others are refused: to be called by the constructor. A
+  /// sampler that does not call it has states of unknown source.
+  ///
+  /// `kind`: the class's name. `parameters`: a hash of all others.
+  void set_source(std::string_view kind, uint64_t parameters = 0);
+
   Sampler(const Sampler&) = default;
   Sampler(Sampler&&) = default;
   Sampler& operator=(const Sampler&) = default;

@@ -8,6 +8,7 @@
 #include <gatedpaths/paths/sampler.hpp>
 #include <gatedpaths/paths/space_layout.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -18,14 +19,17 @@ namespace gatedpaths {
 /// again and again: the sandwich rule (Yu and Huang, "Universally slimmable
 /// networks", arXiv 1903.05134; also BigNAS, arXiv 2003.11142).
 ///
-/// The largest path opens, in each reached gate, the `max_open` branches of the
-/// largest size; the smallest path the `min_open` branches of the smallest
-/// size; of equal ones those of lower index. A random path is one as
-/// `UniformSampler` draws it.
+/// The size of a path is the sum of the sizes of its open branches. The size of
+/// a branch is the number of parameters of its module, but for those inside the
+/// branches of gates that lie in it: these are branches themselves, of which a
+/// path opens some. Or it is whatever number is given, multiplications or
+/// measured milliseconds, of what the branch runs beside such gates.
 ///
-/// The size of a branch is the number of parameters of its module, all that is
-/// inside of it included, or whatever numbers are given: multiplications, or
-/// measured milliseconds.
+/// The largest path opens `max_open` branches in each reached gate, and is of
+/// the largest size among those; the smallest path opens `min_open` and is of
+/// the smallest. Of equal branches, those of lower index are open. A gate with
+/// several places counts in each of them. A random path is one as
+/// `UniformSampler` draws it.
 ///
 /// In the papers each step of the optimizer takes the gradients of a whole
 /// cycle. The gate with the number g draws at step n, where that is a random
@@ -42,16 +46,24 @@ namespace gatedpaths {
 /// ```
 class GATEDPATHS_EXPORT SandwichSampler : public Sampler {
  public:
-  /// Draws from this space; each cycle has `random_paths` random paths. The
-  /// sizes of the branches are those that they have now.
+  /// Draws from this space; each cycle has two random paths. The sizes of the
+  /// branches are those that they have now.
+  SandwichSampler(const PathSpace& space, uint64_t seed);
+
+  /// The same, where each cycle has `random_paths` random paths.
   ///
   /// Throws: `c10::ValueError` for a negative `random_paths`.
-  SandwichSampler(
-      const PathSpace& space, uint64_t seed, int64_t random_paths = 2);
+  template <std::integral N>
+  SandwichSampler(const PathSpace& space, uint64_t seed, N random_paths)
+      : SandwichSampler(
+            space.layout(),
+            seed,
+            parameters_of(space),
+            static_cast<int64_t>(random_paths)) {}
 
   /// Draws from the space of this structure, without a network. `sizes` holds
   /// the sizes of the branches by the name of the gate; those of a gate that is
-  /// not named are all equal.
+  /// not named are all 0. `{}` names none.
   ///
   /// Throws: `c10::IndexError` for a gate that does not exist;
   /// `c10::ValueError` for a number of sizes that is not the number of
@@ -79,6 +91,7 @@ class GATEDPATHS_EXPORT SandwichSampler : public Sampler {
  private:
   using OpenSets = std::vector<std::vector<int64_t>>;  // by gate
 
+  static GateValues parameters_of(const PathSpace& space);
   Path path_of(const OpenSets& sets) const;
 
   uint64_t cycle_ = 0;

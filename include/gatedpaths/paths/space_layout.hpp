@@ -56,16 +56,19 @@ class GATEDPATHS_EXPORT SpaceLayout {
   /// A space with these gates.
   ///
   /// Throws: `c10::ValueError` for two gates of one name, a gate without a
-  /// branch, two branches of one name in a gate, bounds for which not
-  /// `0 <= min_open <= max_open <= branch_names.size()` and `max_open >= 1`, or
-  /// a place that is not in a branch of an earlier gate.
+  /// branch, two branches of one name in a gate, a branch without one, bounds
+  /// for which not `0 <= min_open <= max_open <= branch_names.size()` and
+  /// `max_open
+  /// >= 1`, or a place that is not in a branch of an earlier gate.
   explicit SpaceLayout(std::vector<GateLayout> gates);
 
   SpaceLayout(const SpaceLayout&) = delete;
   SpaceLayout& operator=(const SpaceLayout&) = delete;
 
   /// The gates, in order; a gate comes after those that it lies in.
-  const std::vector<GateLayout>& gates() const noexcept { return gates_; }
+  const std::vector<GateLayout>& gates() const& noexcept { return gates_; }
+  /// \overload
+  std::vector<GateLayout> gates() const&& { return gates_; }
 
   /// The number of gates.
   int64_t num_gates() const noexcept {
@@ -75,7 +78,9 @@ class GATEDPATHS_EXPORT SpaceLayout {
   /// The gate of this number.
   ///
   /// Throws: `c10::IndexError` where there is none.
-  const GateLayout& gate(int64_t index) const;
+  const GateLayout& gate(int64_t index) const&;
+  /// \overload
+  GateLayout gate(int64_t index) const&& { return gate(index); }
 
   /// The number of the gate of this name.
   ///

@@ -74,10 +74,18 @@ class GATEDPATHS_EXPORT Slots {
 
   /// The slots that hold a value, ascending: those of open branches, and under
   /// `ClosedValue::kDetached` those of closed ones too.
-  c10::IntArrayRef positions() const noexcept { return positions_; }
+  c10::IntArrayRef positions() const& noexcept { return positions_; }
+  /// \overload
+  std::vector<int64_t> positions() const&& {
+    return {positions_.begin(), positions_.end()};
+  }
 
   /// The values, in the order of `positions()`.
-  c10::ArrayRef<at::Tensor> values() const noexcept { return values_; }
+  c10::ArrayRef<at::Tensor> values() const& noexcept { return values_; }
+  /// \overload
+  std::vector<at::Tensor> values() const&& {
+    return {values_.begin(), values_.end()};
+  }
 
   /// The samples whose rows the value of slot `index` has, ascending: int64,
   /// on the value's device. Undefined where it has all `batch_size()` of them,
@@ -85,7 +93,9 @@ class GATEDPATHS_EXPORT Slots {
   ///
   /// Throws: `c10::IndexError` where there is no such slot; `c10::ValueError`
   /// where it holds none.
-  const at::Tensor& samples(int64_t index) const;
+  const at::Tensor& samples(int64_t index) const&;
+  /// \overload
+  at::Tensor samples(int64_t index) const&& { return samples(index); }
 
   /// Whether some slot holds a part of the samples only.
   bool is_partial() const noexcept;
@@ -99,7 +109,9 @@ class GATEDPATHS_EXPORT Slots {
   ///
   /// Throws: `c10::IndexError` where there is no such slot; `c10::ValueError`
   /// where it holds none.
-  const at::Tensor& at(int64_t index) const;
+  const at::Tensor& at(int64_t index) const&;
+  /// \overload
+  at::Tensor at(int64_t index) const&& { return at(index); }
 
   /// The concatenation along `dim()`, with zeros in the empty slots and, where
   /// a slot holds a part of the samples, in the rows of the others. Their

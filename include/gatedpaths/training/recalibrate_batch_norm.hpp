@@ -22,7 +22,8 @@ class GATEDPATHS_EXPORT BatchNormMeasurement {
   BatchNormMeasurement(const BatchNormMeasurement&) = delete;
   BatchNormMeasurement& operator=(const BatchNormMeasurement&) = delete;
 
-  void add_batch() noexcept { ++batches_; }
+  /// Throws where `run` has changed modes.
+  void add_batch();
 
   /// Keeps what was measured. Returns by how many norms.
   int64_t finish();
@@ -51,7 +52,8 @@ auto& typed_network(Net& net) {
 /// the network on `batches`, a range of what `run` takes:
 /// `run(batch)` is called for each and has to run `root`'s forward once.
 /// Returns how many norms were measured. It is what PyTorch's
-/// `torch.optim.swa_utils.update_bn` does, for one path.
+/// `torch.optim.swa_utils.update_bn` does, for one path, but for
+/// `num_batches_tracked`.
 ///
 /// A path that is taken out of a network of many was trained while the norms'
 /// running statistics mixed all paths, so they fit none of them (Yu and Huang,
@@ -70,13 +72,21 @@ auto& typed_network(Net& net) {
 /// During it these norms are in training mode with a cumulative average, and
 /// all else is in eval mode, without a graph; the mode that the network was in
 /// does not matter. Afterwards modes and momentum are as they were, and so is
-/// everything else: weights, and the statistics of norms that did not run. On a
-/// CUDA device LibTorch's cumulative average synchronises once for each norm
-/// and batch.
+/// everything else: weights, the statistics of norms that did not run, and
+/// `num_batches_tracked`, which counts what a norm was trained on. (Only a norm
+/// without a momentum has the number of measured batches there, which its
+/// average goes on from.) On a CUDA device LibTorch's cumulative average
+/// synchronises once for each norm and batch.
 ///
-/// Throws: `c10::ValueError` for an empty holder or null pointer, and for no
-/// batch at all; what `run` and the iteration
-/// throw. All statistics are then as they were.
+/// `run` should run nothing outside of `root` that is in training mode: this
+/// knows nothing of it, so that its norms would be trained. To measure a part
+/// of a network, put the rest in eval mode first.
+///
+/// Throws: `c10::ValueError` for an empty holder or null pointer, for no batch
+/// at all, for norms whose statistics cannot be written (an inference tensor,
+/// an expanded one), for a `run` that changes the modes of modules below `root`
+/// or runs none of its norms, and where an input of a norm was not finite; what
+/// `run` and the iteration throw. All statistics are then as they were.
 ///
 /// Example:
 /// ```

@@ -147,7 +147,7 @@ void add_closed(
     cases.push_back(memory_case(name + "ConcatGate", gate));
     MemoryCase slots = memory_case(name + "Slots", gate);
     slots.forward = [gate](const torch::Tensor& x) mutable {
-      return gate->forward_slots(x).values().vec();
+      return gate->forward_slots(x).values();
     };
     cases.push_back(slots);
   }
@@ -273,7 +273,7 @@ void add_slot_layers(std::vector<MemoryCase>& cases) {
       memory_of({norm.ptr()}),
       row_of_four(),
       [norm, both](const auto& x) mutable {
-        return norm->forward(both->forward_slots(x)).values().vec();
+        return norm->forward(both->forward_slots(x)).values();
       }};
   cases.push_back(norms);
 }

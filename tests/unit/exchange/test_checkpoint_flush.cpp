@@ -98,10 +98,14 @@ TEST_CASE(
           "save_atomically: cannot flush '" + file.string() +
           "': Input/output error"));
   CHECK(read_file(file) == "old");
-  CHECK(
-      message_where(Flushed::kFolder, EIO) ==
-      "save_atomically: cannot flush the folder of '" + file.string() +
-          "': Input/output error");
+  const auto unflushed = "save_atomically: cannot flush the folder of '" +
+                         file.string() + "': Input/output error";
+  CHECK(message_where(Flushed::kFolder, EIO) == unflushed);
+  CHECK(read_file(file) == "old");
+  std::filesystem::remove(file);
+  CHECK(message_where(Flushed::kFolder, EIO) == unflushed);
+  CHECK(std::filesystem::is_empty(folder.path()));
+  save_for_flush(file, "old");
   // As a file system says whose folders cannot be flushed.
   CHECK(message_where(Flushed::kFolder, EINVAL) == "(no error)");
   CHECK(read_file(file) == "new");

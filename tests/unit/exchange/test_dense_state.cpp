@@ -265,7 +265,6 @@ TEST_CASE(
     CHECK_FALSE(item.value().requires_grad());
   }
   CHECK(state["inner.body.norm.num_batches_tracked"].item<int64_t>() == 4);
-  CHECK(state["scale"].data_ptr() == slots->scale.data_ptr());
 }
 
 TEST_CASE(
@@ -385,7 +384,7 @@ TEST_CASE(
   CHECK(all_zero(weight.narrow(1, 0, 8)));
   CHECK(bit_equal(weight.narrow(1, 8, 16), momentum["inner.body.fc.weight_1"]));
   CHECK(all_zero(weight.narrow(1, 24, 4)));
-  CHECK(dense["head.weight"].data_ptr() == momentum["head.weight"].data_ptr());
+  CHECK(bit_equal(dense["head.weight"], momentum["head.weight"].detach()));
   CHECK_FALSE(dense["head.weight"].requires_grad());
   CHECK(join_slots(slots, StateDict()).is_empty());
 }
@@ -421,7 +420,7 @@ TEST_CASE("split_slots: cuts what is there", "[dense_state]") {
   REQUIRE(tensors.size() == 7);
   const auto weight = dense[body + "conv.weight"];
   CHECK(bit_equal(tensors[body + "conv.weight_1"], weight.narrow(1, 2, 4)));
-  CHECK(tensors[body + "conv.weight_0"].data_ptr() == weight.data_ptr());
+  CHECK(bit_equal(tensors[body + "conv.weight_0"], weight.narrow(1, 0, 2)));
   for (const auto* slot : {"0", "1", "2"}) {
     const auto name = body + "norm." + slot + ".num_batches_tracked";
     CHECK(tensors[name].item<int64_t>() == 3);

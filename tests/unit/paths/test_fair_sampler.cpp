@@ -113,7 +113,7 @@ TEST_CASE(
   const uint64_t position = GENERATE(0, 3);
   std::map<std::vector<int64_t>, int64_t> seen;
   for (uint64_t round = 0; round < 3000; ++round) {
-    ++seen[sampler.at(5 * round + position).open_branches(0).vec()];
+    ++seen[sampler.at(5 * round + position).open_branches(0)];
   }
   REQUIRE(seen.size() == 10);
   std::vector<int64_t> counts;
