@@ -95,9 +95,19 @@ void ChoiceBlockBase::select(std::string_view name) {
   select(branch_index(name));
 }
 
+void ChoiceBlockBase::set_weighting(
+    std::shared_ptr<const BranchWeighting> weighting) {
+  weighted_path_.clear();
+  if (weighting != nullptr) {
+    const auto applied = applied_branches();
+    weighted_path_.assign(applied.begin(), applied.end());
+  }
+  weighting_ = std::move(weighting);
+}
+
 void ChoiceBlockBase::copy_parts(const std::optional<torch::Device>& device) {
   BranchedModule::copy_parts(device);
-  weighting_ = nullptr;
+  set_weighting(nullptr);
 }
 
 void ChoiceBlockBase::pretty_print(std::ostream& stream) const {
