@@ -117,7 +117,7 @@ void LayerDropBase::pretty_print(std::ostream& stream) const {
 
 void LayerDropBase::draw_layers() {
   DrawState state = *draw_state();
-  auto random = detail::next_draw(state);
+  auto random = detail::next_draw(state, gate_kind());
   set_draw_state(state);
   if (drop_rate_ == 1) {
     // No set has a probability, but those of the smallest size have a limit.

@@ -6,6 +6,7 @@
 
 #include "../branches/along_dim.hpp"
 #include "../branches/host_memory.hpp"
+#include "../random/fresh_seed.hpp"
 #include "next_draw.hpp"
 
 #include <ATen/ops/ones.h>
@@ -20,6 +21,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ostream>
+#include <string>
 #include <utility>
 
 namespace gatedpaths {
@@ -111,7 +113,7 @@ at::Tensor GateDecision::all_open() const {
 
 GateHeadImpl::GateHeadImpl(GateHeadOptions gate_options)
     : options(std::move(gate_options)) {
-  draw_state_.seed = options.seed();
+  draw_state_.seed = options.seed() ? *options.seed() : detail::fresh_seed();
   GateHeadImpl::reset();
 }
 
@@ -166,13 +168,14 @@ std::shared_ptr<torch::nn::Module> GateHeadImpl::clone(
 void GateHeadImpl::pretty_print(std::ostream& stream) const {
   stream << fmt::format(
       "gatedpaths::GateHead(channels={}, gates={}, hidden={}, "
-      "temperature={}, threshold={}, seed={})",
+      "temperature={}, threshold={}{})",
       options.channels(),
       options.gates(),
       options.hidden(),
       options.temperature(),
       options.threshold(),
-      options.seed());
+      options.seed() ? fmt::format(", seed={}", *options.seed())
+                     : std::string());
 }
 
 struct GateHeadImpl::KeptDraws : detail::KeptState {
@@ -208,7 +211,7 @@ void GateHeadImpl::check_options() const {
 }
 
 torch::Tensor GateHeadImpl::logistic_noise(const torch::Tensor& logits) {
-  auto random = detail::next_draw(draw_state_);
+  auto random = detail::next_draw(draw_state_, "GateHead");
   const auto noise =
       detail::host_memory(logits.sizes(), at::kDouble, logits.device());
   auto* values = noise.mutable_data_ptr<double>();

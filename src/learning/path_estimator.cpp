@@ -5,6 +5,7 @@
 #include <gatedpaths/gates/branch_weighting.hpp>
 #include <gatedpaths/gates/choice_block.hpp>
 #include <gatedpaths/gates/sample_gated_module.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 
 #include <ATen/ops/tensor.h>
 #include <c10/util/Exception.h>
@@ -79,7 +80,7 @@ Path PathEstimator::apply() {
 
 Path PathEstimator::apply_plain() {
   disarm();
-  Path path = logits_->draw(state_.seed, state_.step);
+  Path path = logits_->draw(stream(), state_.step);
   space_.apply(path);
   ++state_.step;
   return path;
@@ -96,6 +97,10 @@ torch::Tensor PathEstimator::objective(const torch::Tensor& loss) {
 }
 
 void PathEstimator::finish_step() { disarm(); }
+
+uint64_t PathEstimator::stream() const {
+  return stream_seed(state_.seed, name_);
+}
 
 void PathEstimator::disarm() noexcept {
   for (const Armed& armed : armed_) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/paths/bernoulli_sampler.hpp>
 
 #include "draw_path.hpp"
@@ -67,7 +68,8 @@ BernoulliSampler::BernoulliSampler(
               /*otherwise=*/0.5))) {}
 
 Path BernoulliSampler::at(uint64_t step) const {
-  return detail::draw_conditional_path(layout(), *sets_, seed(), step);
+  return detail::draw_conditional_path(
+      layout(), *sets_, stream_seed(seed(), "BernoulliSampler"), step);
 }
 
 }  // namespace gatedpaths

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/gated_module.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/paths/sandwich_sampler.hpp>
 
 #include "draw_path.hpp"
@@ -107,7 +108,8 @@ Path SandwichSampler::at(uint64_t step) const {
     case 1:
       return smallest();
     default:
-      return detail::draw_uniform_path(layout(), seed(), step);
+      return detail::draw_uniform_path(
+          layout(), stream_seed(seed(), "SandwichSampler"), step);
   }
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/paths/weighted_sampler.hpp>
 
 #include "../text/text.hpp"
@@ -55,7 +56,8 @@ WeightedSampler::WeightedSampler(
       sets_(weighted_sets(this->layout(), weights)) {}
 
 Path WeightedSampler::at(uint64_t step) const {
-  return detail::draw_conditional_path(layout(), *sets_, seed(), step);
+  return detail::draw_conditional_path(
+      layout(), *sets_, stream_seed(seed(), "WeightedSampler"), step);
 }
 
 }  // namespace gatedpaths

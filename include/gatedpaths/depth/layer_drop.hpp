@@ -53,7 +53,8 @@ class LayerDropOptions {
   TORCH_ARG(int64_t, min_layers) = 0;
 
   /// Names the stream of the draws. Default: one that no other module has, the
-  /// same in each run that makes its modules in the same order.
+  /// same in each run that makes its modules in the same order. See
+  /// `seed_draws`.
   TORCH_ARG(std::optional<uint64_t>, seed);
 };
 

@@ -51,7 +51,7 @@ class StochasticDepthOptions {
 
   /// Names the stream of the draws. Default: one that no other module has, the
   /// same in each run that makes its modules in the same order. Blocks of one
-  /// seed would all be dropped together.
+  /// seed would all be dropped together. See `seed_draws`.
   TORCH_ARG(std::optional<uint64_t>, seed);
 
   /// The shape of the branch's output, needed where `residual(false)` drops all

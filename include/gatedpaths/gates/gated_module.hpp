@@ -113,8 +113,15 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable,
 
   /// From now on draws an open set by itself at the start of each training
   /// forward: uniformly among all sets that `min_open()` and `max_open()`
-  /// allow, from a stream that no other random number shares. In eval mode
-  /// nothing is drawn, and the setting last applied holds.
+  /// allow. In eval mode nothing is drawn, and the setting last applied holds.
+  ///
+  /// The seed names the stream, together with the class: two modules of one
+  /// class and seed open and close together. Without a seed it is a stream that
+  /// no other module has, the same in each run that makes its modules in the
+  /// same order. `seed_draws` gives all modules of a network streams of their
+  /// own from one seed.
+  void draw_each_forward();
+  /// \overload
   void draw_each_forward(uint64_t seed);
 
   /// Stops drawing; the setting last applied holds.

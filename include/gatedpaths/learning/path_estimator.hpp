@@ -172,6 +172,10 @@ class GATEDPATHS_EXPORT PathEstimator {
   /// what to choose.
   void find_blocks();
 
+  /// The seed to draw with: that of the state, made one of this class alone
+  /// (`stream_seed`), since others may be given the same.
+  uint64_t stream() const;
+
   /// What step `step` draws from these logits, by gate and branch.
   virtual Draw draw(
       const std::vector<std::vector<double>>& values, uint64_t step) = 0;
