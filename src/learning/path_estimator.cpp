@@ -57,11 +57,13 @@ PathEstimator::PathEstimator(
           name_,
           space_.hash(),
           logits_->layout().hash()));
+  check_draws("");
 }
 
 PathEstimator::~PathEstimator() { disarm(); }
 
 Path PathEstimator::apply() {
+  check_draws("::apply");
   disarm();
   Draw drawn = draw(logits_->values(), state_.step);
   space_.apply(drawn.path);
@@ -79,6 +81,7 @@ Path PathEstimator::apply() {
 }
 
 Path PathEstimator::apply_plain() {
+  check_draws("::apply_plain");
   disarm();
   Path path = logits_->draw(stream(), state_.step);
   space_.apply(path);
@@ -111,6 +114,22 @@ void PathEstimator::disarm() noexcept {
   }
   armed_.clear();
   applied_ = false;
+}
+
+void PathEstimator::check_draws(std::string_view method) const {
+  for (int64_t i = 0; i < space_.num_gates(); ++i) {
+    const GatedModule& gate = space_.gate(i);
+    TORCH_CHECK_VALUE(
+        !gate.draw_state(),
+        fmt::format(
+            "{}{}: expected gates that keep to the applied path, got gate "
+            "'{}', a {} that draws by itself in training; leave it out of the "
+            "space, as PathSpace(net) does now, or call its stop_drawing",
+            name_,
+            method,
+            space_.gate_name(i),
+            gate.gate_kind()));
+  }
 }
 
 void PathEstimator::find_blocks() {

@@ -156,6 +156,10 @@ class LayerDropImpl
 /// (`draw_state()`, `set_draw_state()`, `draw_each_forward(seed)`). A clone
 /// keeps both, and the rate.
 ///
+/// A `PathSpace` leaves it out as long as it draws, at any rate: its layers are
+/// then no choices of a search. One made after `stop_drawing()` takes it, and
+/// so does one that is told to, for choosing layers in eval.
+///
 /// Shape: any input; output the same, since each layer must keep its input's
 /// shape.
 ///

@@ -21,7 +21,7 @@ namespace gatedpaths {
 /// `ConcatGate`, and any module of yours that derives from it.
 ///
 /// It knows the names of the branches, how many of them may be open, which are
-/// open, and it changes that. A `PathSpace` finds every `GatedModule` in a
+/// open, and it changes that. A `PathSpace` finds the `GatedModule`s of a
 /// module tree. It owns no tensor; deriving classes own the branches.
 ///
 /// Two kinds of setting exist. What was *applied* (`set_open`, or a
@@ -134,6 +134,11 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable,
 
   /// Goes on drawing from a saved state (see `draw_state`).
   void set_draw_state(const DrawState& state);
+
+  /// Whether the branches are a choice of a search, to be set by paths: what a
+  /// `PathSpace` takes unless it is told otherwise. True unless the module
+  /// draws by itself now; a class whose gates no path should set overrides it.
+  virtual bool is_choice() const noexcept { return !draw_state_; }
 
   /// Visits its own draws, where it draws, as of the kind "gate".
   void visit_draws(const DrawVisitor& visit) override;

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,9 +49,14 @@ namespace gatedpaths {
 /// call `steps.remember()`. What follows a block must not change its output in
 /// place between forward and backward; LibTorch throws then.
 ///
-/// The draws of a step are a function of (seed, step, gate) and the logits
-/// alone. `apply` and `apply_plain` read the logits on the host, which waits
-/// for the device once, and go one step on.
+/// All gates of the space have to keep to the path. One that draws by itself in
+/// training does not: a `PathSpace` leaves those out unless it is told
+/// otherwise, and `StochasticDepth` or `LayerDrop` may so be anywhere in the
+/// network; each draws as without an estimator.
+///
+/// The draws of a step are a function of (seed, the class, step, gate) and the
+/// logits alone. `apply` and `apply_plain` read the logits on the host, which
+/// waits for the device once, and go one step on.
 ///
 /// It keeps the network alive as `PathSpace` does; a network on the stack has
 /// to outlive it. Not to be used from several threads at once.
@@ -82,13 +88,14 @@ class GATEDPATHS_EXPORT PathEstimator {
   /// Draws the path of this step, applies it, and lets the next training
   /// forwards pass gradients to the logits. Goes one step on.
   ///
-  /// Throws: `c10::Error` for logits that are not finite.
+  /// Throws: `c10::Error` for logits that are not finite; `c10::ValueError` for
+  /// a gate of the space that has begun to draw by itself.
   Path apply();
 
-  /// Draws a path by the logits' probabilities (`PathLogits::draw`) and
+  /// Draws a path by the logits' probabilities, as `PathLogits::draw` does, and
   /// applies it; forwards are then as without an estimator. Goes one step on.
   ///
-  /// Throws: `c10::Error` for logits that are not finite.
+  /// Throws: as `apply`.
   Path apply_plain();
 
   /// What to call `backward()` on, for a loss of the path that `apply` gave:
@@ -161,7 +168,8 @@ class GATEDPATHS_EXPORT PathEstimator {
 
   /// `name` is the class's.
   ///
-  /// Throws: `c10::ValueError` for an empty holder, or logits of another space.
+  /// Throws: `c10::ValueError` for an empty holder, logits of another space, or
+  /// a gate of the space that draws by itself.
   PathEstimator(
       std::string name, PathLogits logits, PathSpace space, uint64_t seed);
 
@@ -205,6 +213,7 @@ class GATEDPATHS_EXPORT PathEstimator {
   };
 
   void disarm() noexcept;
+  void check_draws(std::string_view method) const;
   void check_origin(torch::serialize::InputArchive& archive) const;
 
   std::string name_;

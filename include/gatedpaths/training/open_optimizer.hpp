@@ -46,7 +46,7 @@ namespace gatedpaths {
 ///
 /// Throws, when made: `c10::ValueError` for an empty holder or null pointer, an
 /// optimizer that does not treat each parameter by itself (`LBFGS`), or the
-/// space of another network.
+/// space of another network, or of a part.
 ///
 /// Example:
 /// ```
@@ -62,7 +62,8 @@ namespace gatedpaths {
 /// ```
 class GATEDPATHS_EXPORT OpenOptimizer {
  public:
-  /// `space` must be that of `root`. Throws as said above.
+  /// `space` must be that of `root`, by whatever gates it leaves out: what they
+  /// draw is cleared and stepped all the same. Throws as said above.
   OpenOptimizer(
       const NetworkRef& root,
       PathSpace space,
@@ -121,7 +122,8 @@ class GATEDPATHS_EXPORT OpenOptimizer {
   std::vector<const Entry*> used_entries();
 
   std::shared_ptr<torch::nn::Module> root_;
-  PathSpace space_;
+  PathSpace space_;      // of what is applied
+  PathSpace all_gates_;  // those too that draw by themselves
   torch::optim::Optimizer& optimizer_;
   std::vector<Unit> units_;          // 0: outside of every gate
   std::vector<size_t> first_units_;  // of each gate
