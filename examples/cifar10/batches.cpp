@@ -3,6 +3,8 @@
 
 #include "counter_random.hpp"
 
+#include <gatedpaths/gates/stream_seed.hpp>
+
 #include <ATen/ops/arange.h>
 
 #include <algorithm>
@@ -21,7 +23,10 @@ torch::Tensor epoch_order(
     std::int64_t size, std::uint64_t seed, std::int64_t epoch) {
   auto order = torch::arange(size, torch::kInt64);
   auto* values = order.data_ptr<std::int64_t>();
-  CounterRandom random(seed, static_cast<std::uint64_t>(epoch));
+  // A stream of its own: the sampler of paths has the same seed.
+  CounterRandom random(
+      gatedpaths::stream_seed(seed, "epoch order"),
+      static_cast<std::uint64_t>(epoch));
   for (auto i = size - 1; i > 0; --i) {  // Fisher and Yates
     std::swap(
         values[i], values[random.below(static_cast<std::uint32_t>(i + 1))]);

@@ -33,7 +33,7 @@ using gatedpaths::StateDict;
 using torch::serialize::InputArchive;
 using torch::serialize::OutputArchive;
 
-constexpr auto kFormat = "gatedpaths cifar10 run 1";
+constexpr auto kFormat = "gatedpaths cifar10 run 2";
 constexpr auto kWhole = "a whole checkpoint of this program";
 
 std::string in_quotes(const fs::path& file) {

@@ -59,6 +59,7 @@
 #include <gatedpaths/gates/sample_capacity.hpp>
 #include <gatedpaths/gates/sample_gated_module.hpp>
 #include <gatedpaths/gates/skip.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/learning/gumbel_estimator.hpp>
 #include <gatedpaths/learning/mixture_estimator.hpp>
 #include <gatedpaths/learning/path_estimator.hpp>

@@ -79,6 +79,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/gates/sample_gated_module.cpp>
 #include <gatedpaths/src/gates/skip.cpp>
 #include <gatedpaths/src/gates/straight_through.cpp>
+#include <gatedpaths/src/gates/stream_seed.cpp>
 #include <gatedpaths/src/gates/weighted_choice.cpp>
 #include <gatedpaths/src/learning/gumbel_estimator.cpp>
 #include <gatedpaths/src/learning/mixture_estimator.cpp>

@@ -140,7 +140,7 @@ std::unique_ptr<detail::KeptState> LayerDropBase::keep() {
 
 void LayerDropBase::draw_layers() {
   DrawState state = *draw_state();
-  auto random = detail::next_draw(state);
+  auto random = detail::next_draw(state, gate_kind());
   set_draw_state(state);
   if (drop_rate_ == 1) {
     // No set has a probability, but those of the smallest size have a limit.

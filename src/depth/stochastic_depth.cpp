@@ -87,7 +87,7 @@ Kept draw_kept(GatedModule& gate, DropMode mode, double keep, int64_t units) {
     return kept;
   }
   DrawState state = *gate.draw_state();
-  auto random = detail::next_draw(state);
+  auto random = detail::next_draw(state, gate.gate_kind());
   gate.set_draw_state(state);
   switch (mode) {
     case DropMode::kRow:

@@ -127,22 +127,37 @@ struct ChoiceBlockBase::KeptWeighting : detail::KeptState {
   explicit KeptWeighting(ChoiceBlockBase& owner)
       : gates(owner.BranchedModule::keep()),
         block(owner),
-        weighting(owner.weighting_) {}
+        weighting(owner.weighting_),
+        weighted_path(owner.weighted_path_) {}
 
-  ~KeptWeighting() override { block.weighting_ = std::move(weighting); }
+  ~KeptWeighting() override {
+    block.weighting_ = std::move(weighting);
+    block.weighted_path_ = std::move(weighted_path);
+  }
 
   std::unique_ptr<detail::KeptState> gates;
   ChoiceBlockBase& block;
   std::shared_ptr<const BranchWeighting> weighting;
+  std::vector<int64_t> weighted_path;
 };
 
 std::unique_ptr<detail::KeptState> ChoiceBlockBase::keep() {
   return std::make_unique<KeptWeighting>(*this);
 }
 
+void ChoiceBlockBase::set_weighting(
+    std::shared_ptr<const BranchWeighting> weighting) {
+  weighted_path_.clear();
+  if (weighting != nullptr) {
+    const auto applied = applied_branches();
+    weighted_path_.assign(applied.begin(), applied.end());
+  }
+  weighting_ = std::move(weighting);
+}
+
 void ChoiceBlockBase::copy_parts(const std::optional<torch::Device>& device) {
   BranchedModule::copy_parts(device);
-  weighting_ = nullptr;
+  set_weighting(nullptr);
 }
 
 void ChoiceBlockBase::pretty_print(std::ostream& stream) const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/draw_states.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 
 #include "../text/text.hpp"
 #include "gate_walk.hpp"
@@ -202,6 +203,14 @@ void set_draw_states(const NetworkRef& root, const DrawStates& states) {
       network,
       [&](std::string_view name, std::string_view kind, DrawState& state) {
         state = states.at(name, kind);
+      });
+}
+
+void seed_draws(const NetworkRef& root, uint64_t seed) {
+  each_draw_below(
+      root.module("seed_draws"),
+      [&](std::string_view name, std::string_view kind, DrawState& state) {
+        state = {stream_seed(stream_seed(seed, kind), name), 0};
       });
 }
 

@@ -6,6 +6,7 @@
 
 #include "../branches/along_dim.hpp"
 #include "../branches/host_memory.hpp"
+#include "../random/fresh_seed.hpp"
 #include "next_draw.hpp"
 
 #include <ATen/ops/isfinite.h>
@@ -22,6 +23,7 @@
 #include <cmath>
 #include <limits>
 #include <ostream>
+#include <string>
 #include <utility>
 
 namespace gatedpaths {
@@ -135,7 +137,7 @@ void GateDecision::check_single() const {
 
 GateHeadImpl::GateHeadImpl(GateHeadOptions gate_options)
     : options(std::move(gate_options)) {
-  draw_state_.seed = options.seed();
+  draw_state_.seed = options.seed() ? *options.seed() : detail::fresh_seed();
   GateHeadImpl::reset();
 }
 
@@ -196,13 +198,14 @@ std::shared_ptr<torch::nn::Module> GateHeadImpl::clone(
 void GateHeadImpl::pretty_print(std::ostream& stream) const {
   stream << fmt::format(
       "gatedpaths::GateHead(channels={}, gates={}, hidden={}, "
-      "temperature={}, threshold={}, seed={})",
+      "temperature={}, threshold={}{})",
       options.channels(),
       options.gates(),
       options.hidden(),
       options.temperature(),
       options.threshold(),
-      options.seed());
+      options.seed() ? fmt::format(", seed={}", *options.seed())
+                     : std::string());
 }
 
 struct GateHeadImpl::KeptDraws : detail::KeptState {
@@ -238,7 +241,7 @@ void GateHeadImpl::check_options() const {
 }
 
 torch::Tensor GateHeadImpl::logistic_noise(const torch::Tensor& logits) {
-  auto random = detail::next_draw(draw_state_);
+  auto random = detail::next_draw(draw_state_, "GateHead");
   const auto noise =
       detail::host_memory(logits.sizes(), at::kDouble, logits.device());
   auto* values = noise.mutable_data_ptr<double>();

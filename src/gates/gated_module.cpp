@@ -2,6 +2,7 @@
 #include <gatedpaths/gates/gated_module.hpp>
 
 #include "../random/draw_open_set.hpp"
+#include "../random/fresh_seed.hpp"
 #include "../text/archive_name.hpp"
 #include "../text/text.hpp"
 #include "next_draw.hpp"
@@ -138,6 +139,10 @@ void GatedModule::set_open(c10::ArrayRef<std::string> names) {
   set_open(c10::IntArrayRef(indices));
 }
 
+void GatedModule::draw_each_forward() {
+  draw_each_forward(detail::fresh_seed());
+}
+
 void GatedModule::draw_each_forward(uint64_t seed) {
   draw_state_ = DrawState{seed, 0};
 }
@@ -231,7 +236,7 @@ void GatedModule::draw(bool training) {
   if (!training) {
     return;
   }
-  auto random = detail::next_draw(*draw_state_);
+  auto random = detail::next_draw(*draw_state_, gate_kind());
   detail::draw_open_set(random, num_branches(), min_open_, max_open_, drawn_);
 }
 

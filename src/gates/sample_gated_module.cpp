@@ -3,10 +3,12 @@
 
 #include <gatedpaths/branches/detail/branch_label.hpp>
 #include <gatedpaths/branches/detail/sample_gates.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 
 #include "../branches/host_memory.hpp"
 #include "../random/counter_random.hpp"
 #include "../random/draw_open_set.hpp"
+#include "../random/fresh_seed.hpp"
 
 #include <c10/util/Exception.h>
 
@@ -20,9 +22,7 @@
 namespace gatedpaths {
 namespace {
 
-// Added to a branch's number: the module's own draws are gate 0 of their
-// stream, and the same seed may be given to both.
-constexpr uint64_t kCapacityGates = uint64_t{1} << 31U;
+constexpr std::string_view kCapacityKind = "capacity";
 
 // A bool tensor, true for these samples alone.
 at::Tensor mask_of_samples(
@@ -69,7 +69,7 @@ void SampleGatedModule::set_capacity_state(const DrawState& state) {
 void SampleGatedModule::visit_draws(const DrawVisitor& visit) {
   GatedModule::visit_draws(visit);
   if (capacity_state_) {
-    visit("capacity", *capacity_state_);
+    visit(kCapacityKind, *capacity_state_);
   }
 }
 
@@ -96,7 +96,8 @@ void SampleGatedModule::init_sample_gates(
       skip,
       ", under which there are no gates for each sample");
   if (capacity.overflow == Overflow::kDrop) {
-    capacity_state_ = DrawState{capacity.seed, 0};
+    capacity_state_ =
+        DrawState{capacity.seed ? *capacity.seed : detail::fresh_seed(), 0};
   }
 }
 
@@ -214,9 +215,10 @@ bool SampleGatedModule::apply_capacity(
     drops = true;
     if (training) {
       detail::CounterRandom random(
-          capacity_state_->seed,
+          stream_seed(
+              stream_seed(capacity_state_->seed, gate_kind()), kCapacityKind),
           capacity_state_->step,
-          kCapacityGates + branch);
+          branch);
       std::vector<int64_t> kept;
       detail::draw_open_set(random, count, limit, limit, kept);
       std::transform(kept.begin(), kept.end(), kept.begin(), [&](int64_t i) {

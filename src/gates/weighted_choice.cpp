@@ -76,6 +76,15 @@ torch::Tensor ChoiceBlockBase::forward_weighted(const torch::Tensor& input) {
 }
 
 torch::Tensor ChoiceBlockBase::mixture(const torch::Tensor& input) {
+  const c10::IntArrayRef applied = applied_branches();
+  TORCH_CHECK(
+      applied == c10::IntArrayRef(weighted_path_),
+      fmt::format(
+          "ChoiceBlock::forward: expected [{}] open, as when the mixture of "
+          "all branches was set, got [{}]; end its step (finish_step) before "
+          "another path is applied",
+          fmt::join(weighted_path_, ", "),
+          fmt::join(applied, ", ")));
   const auto entry = branches()->entry(input);
   std::vector<int64_t> all(static_cast<size_t>(num_branches()));
   std::iota(all.begin(), all.end(), 0);

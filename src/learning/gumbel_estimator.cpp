@@ -50,12 +50,12 @@ void GumbelEstimator::set_temperature(double value) {
 
 PathEstimator::Draw GumbelEstimator::draw(
     const std::vector<std::vector<double>>& values, uint64_t step) {
+  const uint64_t stream = this->stream();
   Draw drawn;
   drawn.path = space().layout()->make_path(
       [&](int64_t gate, std::vector<int64_t>& open) {
         const auto& of_gate = values[static_cast<size_t>(gate)];
-        detail::CounterRandom random(
-            state().seed, step, static_cast<uint64_t>(gate));
+        detail::CounterRandom random(stream, step, static_cast<uint64_t>(gate));
         const auto noise = detail::gumbel_noise(random, of_gate.size());
         open.push_back(detail::argmax(of_gate, noise));
         drawn.weightings.emplace_back(

@@ -5,6 +5,7 @@
 #include <gatedpaths/gates/branch_weighting.hpp>
 #include <gatedpaths/gates/choice_block.hpp>
 #include <gatedpaths/gates/sample_gated_module.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 
 #include "../text/fnv1a.hpp"
 
@@ -61,11 +62,13 @@ PathEstimator::PathEstimator(
   state_.source =
       detail::Fnv1a().add(std::string_view(name_)).add(space_.hash()).value() |
       1U;
+  check_draws("");
 }
 
 PathEstimator::~PathEstimator() { disarm(); }
 
 Path PathEstimator::apply() {
+  check_draws("::apply");
   const auto values = logits_->values();
   DrawState after = state_;
   Draw drawn = draw(values, after.take_step());
@@ -85,8 +88,9 @@ Path PathEstimator::apply() {
 }
 
 Path PathEstimator::apply_plain() {
+  check_draws("::apply_plain");
   DrawState after = state_;
-  Path path = logits_->draw(state_.seed, after.take_step());
+  Path path = logits_->draw(stream(), after.take_step());
   disarm();
   space_.apply(path);
   state_ = after;
@@ -111,6 +115,10 @@ torch::Tensor PathEstimator::objective(const torch::Tensor& loss) {
 
 void PathEstimator::finish_step() { disarm(); }
 
+uint64_t PathEstimator::stream() const {
+  return stream_seed(state_.seed, name_);
+}
+
 void PathEstimator::disarm() noexcept {
   for (const Armed& armed : armed_) {
     // Another estimator may have armed the block since.
@@ -120,6 +128,22 @@ void PathEstimator::disarm() noexcept {
   }
   armed_.clear();
   applied_ = false;
+}
+
+void PathEstimator::check_draws(std::string_view method) const {
+  for (int64_t i = 0; i < space_.num_gates(); ++i) {
+    const GatedModule& gate = space_.gate(i);
+    TORCH_CHECK_VALUE(
+        !gate.draw_state(),
+        fmt::format(
+            "{}{}: expected gates that keep to the applied path, got gate "
+            "'{}', a {} that draws by itself in training; leave it out of the "
+            "space, as PathSpace(net) does now, or call its stop_drawing",
+            name_,
+            method,
+            space_.gate_name(i),
+            gate.gate_kind()));
+  }
 }
 
 void PathEstimator::find_blocks() {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/learning/path_logits.hpp>
 
 #include "../random/counter_random.hpp"
@@ -192,9 +193,10 @@ Path PathLogitsImpl::most_probable() const {
 
 Path PathLogitsImpl::draw(uint64_t seed, uint64_t step) const {
   const auto values = this->values();
+  const uint64_t stream = stream_seed(seed, "PathLogits");
   return layout_->make_path([&](int64_t gate, std::vector<int64_t>& open) {
     const auto& of_gate = values[static_cast<size_t>(gate)];
-    detail::CounterRandom random(seed, step, static_cast<uint64_t>(gate));
+    detail::CounterRandom random(stream, step, static_cast<uint64_t>(gate));
     if (one_of(gate)) {
       const auto noise = detail::gumbel_noise(random, of_gate.size());
       open.push_back(detail::argmax(of_gate, noise));

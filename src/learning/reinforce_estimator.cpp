@@ -89,7 +89,7 @@ int64_t ReinforceEstimator::branches_run(int64_t gate) const {
 PathEstimator::Draw ReinforceEstimator::draw(
     const std::vector<std::vector<double>>& /*values*/, uint64_t step) {
   Draw drawn;
-  drawn.path = logits()->draw(state().seed, step);
+  drawn.path = logits()->draw(stream(), step);
   // Not before: a baseline that knows a loss of the present path is biased.
   baseline_ = next_baseline();
   loss_sum_ = 0;

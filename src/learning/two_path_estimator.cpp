@@ -61,11 +61,11 @@ int64_t TwoPathEstimator::branches_run(int64_t gate) const {
 PathEstimator::Draw TwoPathEstimator::draw(
     const std::vector<std::vector<double>>& values, uint64_t step) {
   const SpaceLayout& layout = *space().layout();
+  const uint64_t stream = this->stream();
   Draw drawn;
   std::vector<Pair> pairs(values.size(), Pair{-1, -1});  // -1: does not run
   const auto draw_gate = [&](int64_t gate) {
-    detail::CounterRandom random(
-        state().seed, step, static_cast<uint64_t>(gate));
+    detail::CounterRandom random(stream, step, static_cast<uint64_t>(gate));
     return pairs[static_cast<size_t>(gate)] =
                draw_pair(values[static_cast<size_t>(gate)], random);
   };

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/paths/bernoulli_sampler.hpp>
 
 #include "draw_path.hpp"
@@ -70,7 +71,8 @@ void BernoulliSampler::set_probabilities(
 }
 
 Path BernoulliSampler::at(uint64_t step) const {
-  return detail::draw_conditional_path(layout(), *sets_, seed(), step);
+  return detail::draw_conditional_path(
+      layout(), *sets_, stream_seed(seed(), "BernoulliSampler"), step);
 }
 
 }  // namespace gatedpaths

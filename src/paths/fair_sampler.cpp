@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/paths/fair_sampler.hpp>
 
 #include "../random/counter_random.hpp"
@@ -92,13 +93,14 @@ FairSampler::FairSampler(
 }
 
 Path FairSampler::at(uint64_t step) const {
+  const uint64_t stream = stream_seed(seed(), "FairSampler");
   return layout().make_path([&](int64_t number, std::vector<int64_t>& open) {
     const auto index = static_cast<size_t>(number);
     const GateLayout& gate = layout().gates()[index];
     const auto branches = static_cast<uint64_t>(gate.branch_names.size());
     const uint64_t count = step / steps_per_count_[index];
     detail::CounterRandom random(
-        seed(), count / branches, static_cast<uint64_t>(number));
+        stream, count / branches, static_cast<uint64_t>(number));
     draw_fair_set(
         random,
         static_cast<int64_t>(branches),

@@ -22,6 +22,8 @@ using ModulePtr = std::shared_ptr<torch::nn::Module>;
 
 constexpr int64_t kOutside = -1;
 
+constexpr int64_t kLeftOut = -1;
+
 struct Found {
   GatedModule* gate;
   ModulePtr owner;  // null for a root on the stack
@@ -29,8 +31,14 @@ struct Found {
   std::set<GatePlace> places;
 };
 
-std::vector<Found> find_gates(torch::nn::Module& root) {
-  std::vector<Found> found;
+struct FoundGates {
+  std::vector<Found> taken;
+  bool left_out = false;  // any
+};
+
+FoundGates find_gates(torch::nn::Module& root, const GateFilter& takes) {
+  FoundGates result;
+  auto& found = result.taken;
   std::unordered_map<const GatedModule*, int64_t> number_of;
   std::set<std::tuple<const torch::nn::Module*, const GatedModule*, GatePlace>>
       seen;
@@ -45,17 +53,26 @@ std::vector<Found> find_gates(torch::nn::Module& root) {
           const auto number = static_cast<int64_t>(found.size());
           const auto [known, is_new] = number_of.try_emplace(gate, number);
           if (is_new) {
-            found.push_back(
-                {gate, at.owner, at.name.empty() ? "." : at.name, {}});
+            const std::string name = at.name.empty() ? "." : at.name;
+            if (takes(name, *gate)) {
+              found.push_back({gate, at.owner, name, {}});
+            } else {
+              known->second = kLeftOut;
+              result.left_out = true;
+            }
           }
-          found[static_cast<size_t>(known->second)].places.insert(place);
+          if (known->second != kLeftOut) {
+            found[static_cast<size_t>(known->second)].places.insert(place);
+          }
         }
         return true;
       },
-      [&](const GatedModule& gate, int64_t branch, const GatePlace&) {
-        return std::optional(GatePlace{number_of.at(&gate), branch});
+      [&](const GatedModule& gate, int64_t branch, const GatePlace& place) {
+        const int64_t number = number_of.at(&gate);
+        return std::optional(
+            number == kLeftOut ? place : GatePlace{number, branch});
       });
-  return found;
+  return result;
 }
 
 // What is reached in any case needs no other place.
@@ -112,8 +129,16 @@ GateLayout layout_of(
 
 }  // namespace
 
-PathSpace::PathSpace(const NetworkRef& root) {
-  std::vector<Found> found = find_gates(root.module("PathSpace"));
+PathSpace::PathSpace(const NetworkRef& root)
+    : PathSpace(root, [](std::string_view, const GatedModule& gate) {
+        return gate.is_choice();
+      }) {}
+
+PathSpace::PathSpace(const NetworkRef& root, const GateFilter& takes) {
+  auto& network = root.module("PathSpace");
+  TORCH_CHECK_VALUE(
+      takes, "PathSpace: expected a filter of gates, got an empty function");
+  auto [found, left_out] = find_gates(network, takes);
   drop_needless_places(found);
   const std::vector<size_t> order = outer_first(found);
   std::vector<size_t> new_number(order.size());
@@ -127,6 +152,17 @@ PathSpace::PathSpace(const NetworkRef& root) {
     owners_.push_back(found[i].owner);
   }
   layout_ = std::make_shared<const SpaceLayout>(std::move(layouts));
+  if (left_out) {
+    whole_ = std::make_shared<const PathSpace>(
+        root, [](std::string_view, const GatedModule&) { return true; });
+    std::unordered_map<const GatedModule*, int64_t> number_of;
+    for (int64_t i = 0; i < whole_->num_gates(); ++i) {
+      number_of.emplace(&whole_->gate(i), i);
+    }
+    for (const GatedModule* gate : gates_) {
+      whole_numbers_.push_back(number_of.at(gate));
+    }
+  }
 }
 
 GatedModule& PathSpace::gate(int64_t index) const {
@@ -150,10 +186,14 @@ Path PathSpace::current() const {
 }
 
 Path PathSpace::ran() const {
+  const Path whole = whole_ ? whole_->ran() : Path();
   return layout_->make_unbounded_path(
       [&](int64_t gate, std::vector<int64_t>& open) {
-        const c10::IntArrayRef ran =
-            gates_[static_cast<size_t>(gate)]->ran_branches();
+        const auto index = static_cast<size_t>(gate);
+        if (whole_ && !whole.reaches(whole_numbers_[index])) {
+          return;
+        }
+        const c10::IntArrayRef ran = gates_[index]->ran_branches();
         open.assign(ran.begin(), ran.end());
       });
 }

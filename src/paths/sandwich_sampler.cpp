@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/gated_module.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/paths/sandwich_sampler.hpp>
 
 #include "../text/fnv1a.hpp"
@@ -24,9 +25,9 @@ using Gates = std::unordered_set<const GatedModule*>;
 
 // Beside what is inside the branches of `gates`. A parameter that is registered
 // twice counts once.
-class OwnParameters {
+class ParametersOfGate {
  public:
-  OwnParameters(const torch::nn::Module& module, const Gates& gates)
+  ParametersOfGate(const torch::nn::Module& module, const Gates& gates)
       : gates_(gates) {
     add(module);
   }
@@ -120,7 +121,8 @@ GateValues SandwichSampler::parameters_of(const PathSpace& space) {
     const GatedModule& gate = space.gate(i);
     std::vector<double> each;
     for (int64_t branch = 0; branch < gate.num_branches(); ++branch) {
-      each.push_back(OwnParameters(gate.branch_module(branch), gates).count());
+      each.push_back(
+          ParametersOfGate(gate.branch_module(branch), gates).count());
     }
     sizes.emplace(space.gate_name(i), std::move(each));
   }
@@ -173,7 +175,8 @@ Path SandwichSampler::at(uint64_t step) const {
     case 1:
       return smallest();
     default:
-      return detail::draw_uniform_path(layout(), seed(), step);
+      return detail::draw_uniform_path(
+          layout(), stream_seed(seed(), "SandwichSampler"), step);
   }
 }
 

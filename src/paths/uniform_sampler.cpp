@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
 
 #include "draw_path.hpp"
@@ -14,7 +15,8 @@ UniformSampler::UniformSampler(
 }
 
 Path UniformSampler::at(uint64_t step) const {
-  return detail::draw_uniform_path(layout(), seed(), step);
+  return detail::draw_uniform_path(
+      layout(), stream_seed(seed(), "UniformSampler"), step);
 }
 
 }  // namespace gatedpaths

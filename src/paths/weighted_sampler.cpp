@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/paths/weighted_sampler.hpp>
 
 #include "../text/text.hpp"
@@ -58,7 +59,8 @@ WeightedSampler::WeightedSampler(
 }
 
 Path WeightedSampler::at(uint64_t step) const {
-  return detail::draw_conditional_path(layout(), *sets_, seed(), step);
+  return detail::draw_conditional_path(
+      layout(), *sets_, stream_seed(seed(), "WeightedSampler"), step);
 }
 
 }  // namespace gatedpaths

@@ -12,6 +12,8 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
+#include <string_view>
 #include <tuple>
 #include <unordered_map>
 #include <unordered_set>
@@ -21,22 +23,35 @@ namespace gatedpaths {
 
 namespace {
 
-void check_space(const PathSpace& own, const PathSpace& space) {
-  TORCH_CHECK_VALUE(
-      own.num_gates() == space.num_gates(),
-      "OpenOptimizer: expected the space of the network, of ",
-      own.num_gates(),
-      " gates, got one of ",
-      space.num_gates());
-  for (int64_t g = 0; g < own.num_gates(); ++g) {
+PathSpace all_gates_of(const NetworkRef& root) {
+  return {root, [](std::string_view, const GatedModule&) { return true; }};
+}
+
+// It may leave gates out.
+void check_space(const PathSpace& all, const PathSpace& space) {
+  std::unordered_map<std::string_view, const GatedModule*> by_name;
+  for (int64_t g = 0; g < all.num_gates(); ++g) {
+    by_name.emplace(all.gate_name(g), &all.gate(g));
+  }
+  for (int64_t g = 0; g < space.num_gates(); ++g) {
+    const std::string& name = space.gate_name(g);
+    const auto own = by_name.find(name);
     TORCH_CHECK_VALUE(
-        &own.gate(g) == &space.gate(g),
+        own != by_name.end(),
         "OpenOptimizer: expected the space of the network, got one whose gate ",
         g,
         " ('",
-        space.gate_name(g),
+        name,
+        "') is none of the network's ",
+        all.num_gates());
+    TORCH_CHECK_VALUE(
+        own->second == &space.gate(g),
+        "OpenOptimizer: expected the space of the network, got one whose gate ",
+        g,
+        " ('",
+        name,
         "') is not the network's gate '",
-        own.gate_name(g),
+        name,
         "'");
   }
 }
@@ -48,8 +63,8 @@ class OpenOptimizer::Builder {
  public:
   Builder(OpenOptimizer& owner, torch::nn::Module& root) : owner_(owner) {
     owner_.units_.resize(1);
-    for (int64_t g = 0; g < owner_.space_.num_gates(); ++g) {
-      const GatedModule& gate = owner_.space_.gate(g);
+    for (int64_t g = 0; g < owner_.all_gates_.num_gates(); ++g) {
+      const GatedModule& gate = owner_.all_gates_.gate(g);
       gates_.emplace(&gate, owner_.first_units_.size());
       owner_.first_units_.push_back(add_units(gate.num_branches()));
     }
@@ -171,14 +186,16 @@ class OpenOptimizer::Builder {
 
 OpenOptimizer::OpenOptimizer(
     const NetworkRef& root, PathSpace space, torch::optim::Optimizer& optimizer)
-    : root_(root.owner()), space_(std::move(space)), optimizer_(optimizer) {
-  auto& network = root.module("OpenOptimizer");
+    : root_(root.owner()),
+      space_(std::move(space)),
+      all_gates_(all_gates_of(root.module("OpenOptimizer"))),
+      optimizer_(optimizer) {
   TORCH_CHECK_VALUE(
       dynamic_cast<torch::optim::LBFGS*>(&optimizer) == nullptr,
       "OpenOptimizer: expected an optimizer that treats each parameter by "
       "itself, got LBFGS");
-  check_space(PathSpace(network), space_);
-  const Builder builder(*this, network);
+  check_space(all_gates_, space_);
+  const Builder builder(*this, root.module("OpenOptimizer"));
   std::vector<torch::Tensor> parameters;
   for (const Entry& entry : entries_) {
     parameters.push_back(entry.parameter);
@@ -268,7 +285,7 @@ torch::Tensor OpenOptimizer::step(
 
 void OpenOptimizer::remember() {
   use(0);
-  for (const GateSetting& setting : space_.ran()) {
+  for (const GateSetting& setting : all_gates_.ran()) {
     const size_t first = first_units_[static_cast<size_t>(setting.gate)];
     for (const int64_t branch : setting.open) {
       use(first + static_cast<size_t>(branch));

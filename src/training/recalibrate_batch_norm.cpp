@@ -31,7 +31,7 @@ struct MeasuredNorm {
   std::vector<at::Tensor> own = {};         // memory of `live`, where wide
   std::vector<at::Tensor*> affine = {};     // weight and bias
   std::vector<at::Tensor> own_affine = {};  // where wide
-  std::string name = {};  // dotted
+  std::string name = {};                    // dotted
 
   // In a reduced dtype a count of batches ends at 256 or 2048, and a mean of
   // many batches takes no more in: they are counted in integers, averaged in

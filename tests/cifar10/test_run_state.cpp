@@ -73,7 +73,7 @@ void save_dense(
   if (sum) {
     archive.write("checksum", c10::IValue(*sum));
   }
-  archive.write("format", c10::IValue("gatedpaths cifar10 run 1"));
+  archive.write("format", c10::IValue("gatedpaths cifar10 run 2"));
   archive.write("settings", c10::IValue("{}"));
   archive.write(
       "position",

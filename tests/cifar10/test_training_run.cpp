@@ -383,7 +383,7 @@ TEST_CASE(
     CHECK(
         message_of<c10::Error>([&] { run->resume(file); }) ==
         "checkpoint '" + file.string() +
-            "': expected the format 'gatedpaths cifar10 run 1', got ''");
+            "': expected the format 'gatedpaths cifar10 run 2', got ''");
   }
   CHECK(same_weights(*run, *before));
 }

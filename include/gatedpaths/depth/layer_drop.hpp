@@ -53,7 +53,8 @@ class LayerDropOptions {
   TORCH_ARG(int64_t, min_layers) = 0;
 
   /// Names the stream of the draws. Default: one that no other module has, the
-  /// same in each run that makes its modules in the same order.
+  /// same in each run that makes its modules in the same order. See
+  /// `seed_draws`.
   TORCH_ARG(std::optional<uint64_t>, seed);
 };
 
@@ -157,6 +158,10 @@ class LayerDropImpl
 /// The draws depend on the seed and the number of draws so far alone
 /// (`draw_state()`, `set_draw_state()`, `draw_each_forward(seed)`). A clone
 /// keeps both, and the rate.
+///
+/// A `PathSpace` leaves it out as long as it draws, at any rate: its layers are
+/// then no choices of a search. One made after `stop_drawing()` takes it, and
+/// so does one that is told to, for choosing layers in eval.
 ///
 /// Shape: any input; output the same, since each layer must keep its input's
 /// shape.

@@ -51,7 +51,7 @@ class StochasticDepthOptions {
 
   /// Names the stream of the draws. Default: one that no other module has, the
   /// same in each run that makes its modules in the same order. Blocks of one
-  /// seed would all be dropped together.
+  /// seed would all be dropped together. See `seed_draws`.
   TORCH_ARG(std::optional<uint64_t>, seed);
 
   /// The shape of the branch's output, needed where `residual(false)` drops all
@@ -83,6 +83,9 @@ class GATEDPATHS_EXPORT StochasticDepthBase : public BranchedModule {
   ///
   /// Throws: `c10::ValueError` for one outside `[0, 1]`.
   void set_drop_rate(double value);
+
+  /// False: there is nothing to choose, its gate is always open.
+  bool is_choice() const noexcept override { return false; }
 
   /// Prints `gatedpaths::StochasticDepth(drop_rate=0.2, mode=kSubset,
   /// scale=kTrainInverse, residual=true)`.
@@ -150,7 +153,7 @@ class StochasticDepthImpl
 ///
 /// The draws depend on the seed and the number of draws so far alone
 /// (`draw_state()`, `set_draw_state()`, `draw_each_forward(seed)`). The gate
-/// itself is always open: in a `PathSpace` it has one path.
+/// itself is always open, and no part of a `PathSpace`.
 ///
 /// Mode, scale and rate are saved with the parameters, as `drop.convention`,
 /// and loading restores them: the weights were trained for that scale. A clone

@@ -73,11 +73,10 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
 
   /// For estimators (see `PathEstimator`): weighs the branches by logits in
   /// each training forward from now on, until another weighting is set; a null
-  /// pointer ends it. A copy of the block has none.
-  void set_weighting(
-      std::shared_ptr<const BranchWeighting> weighting) noexcept {
-    weighting_ = std::move(weighting);
-  }
+  /// pointer ends it. It belongs to the branches that are open by hand now: a
+  /// training forward throws `c10::Error` once others are. A copy of the block
+  /// has none.
+  void set_weighting(std::shared_ptr<const BranchWeighting> weighting);
   /// The weighting of training forwards; null where there is none.
   const std::shared_ptr<const BranchWeighting>& weighting() const noexcept {
     return weighting_;
@@ -110,6 +109,7 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
   torch::Tensor mixture(const torch::Tensor& input);
 
   std::shared_ptr<const BranchWeighting> weighting_;
+  std::vector<int64_t> weighted_path_;  // what was open when it was set
 };
 
 /// The module behind `ChoiceBlock`, which see.

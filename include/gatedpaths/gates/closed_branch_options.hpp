@@ -65,8 +65,9 @@ class ClosedBranchOptions {
     sample_capacity_.overflow = value;
     return self();
   }
-  /// Seeds the stream that draws which samples `Overflow::kDrop` keeps.
-  /// Default: 0.
+  /// Names the stream that draws which samples `Overflow::kDrop` keeps.
+  /// Default: one that no other module has, the same in each run that makes its
+  /// modules in the same order. See `seed_draws`.
   Derived& capacity_seed(uint64_t seed) {
     sample_capacity_.seed = seed;
     return self();

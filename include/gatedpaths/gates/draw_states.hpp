@@ -8,6 +8,7 @@
 #include <torch/serialize/archive.h>
 
 #include <compare>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -114,5 +115,27 @@ GATEDPATHS_EXPORT DrawStates draw_states(const NetworkRef& root);
 /// Example: see `DrawStates`.
 GATEDPATHS_EXPORT void set_draw_states(
     const NetworkRef& root, const DrawStates& states);
+
+/// Gives everything in the network that draws by itself (see `draw_states`) a
+/// stream of its own, from its start: a function of the seed, the kind and the
+/// module's dotted name alone, the same in every process. So one seed stands
+/// for all draws of a network, in whatever order its modules were made, and no
+/// two of them draw alike, not even copies of one module (a `clone()` goes on
+/// with the draws of its original).
+///
+/// To be called once, after the network was built and each `draw_each_forward`,
+/// before the first training forward. Names are those below `root`, as in its
+/// checkpoint. Processes that are to draw differently, the ranks of a job say,
+/// give different seeds: `stream_seed(seed, std::to_string(rank))`.
+///
+/// Throws: `c10::ValueError` for an empty holder or null pointer.
+///
+/// Example:
+/// ```
+/// Net net;
+/// gatedpaths::seed_draws(net, options.seed);
+/// gatedpaths::UniformSampler sampler(space, options.seed);  // another stream
+/// ```
+GATEDPATHS_EXPORT void seed_draws(const NetworkRef& root, uint64_t seed);
 
 }  // namespace gatedpaths

@@ -44,8 +44,10 @@ class GateHeadOptions {
   /// Default: 0.5.
   TORCH_ARG(double, threshold) = 0.5;
 
-  /// Seeds the noise of training forwards. Default: 0.
-  TORCH_ARG(uint64_t, seed) = 0;
+  /// Names the stream of the noise of training forwards. Default: one that no
+  /// other module has, the same in each run that makes its modules in the same
+  /// order. Heads of one seed get the same noise. See `seed_draws`.
+  TORCH_ARG(std::optional<uint64_t>, seed);
 };
 
 namespace detail {
@@ -156,7 +158,7 @@ class GATEDPATHS_EXPORT GateHeadImpl
       const std::optional<torch::Device>& device = std::nullopt) const override;
 
   /// Prints `gatedpaths::GateHead(channels=64, gates=1, hidden=16,
-  /// temperature=1, threshold=0.5, seed=0)`.
+  /// temperature=1, threshold=0.5)`, and the seed where it was given.
   void pretty_print(std::ostream& stream) const override;
 
   /// The options that it was made with; temperature and threshold may be

@@ -21,7 +21,7 @@ namespace gatedpaths {
 /// `ConcatGate`, and any module of yours that derives from it.
 ///
 /// It knows the names of the branches, how many of them may be open, which are
-/// open, and it changes that. A `PathSpace` finds every `GatedModule` in a
+/// open, and it changes that. A `PathSpace` finds the `GatedModule`s of a
 /// module tree. It owns no tensor; deriving classes own the branches.
 ///
 /// Two kinds of setting exist. What was *applied* (`set_open`, or a
@@ -126,8 +126,15 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable,
 
   /// From now on draws an open set by itself at the start of each training
   /// forward: uniformly among all sets that `min_open()` and `max_open()`
-  /// allow, from a stream that no other random number shares. In eval mode
-  /// nothing is drawn, and the setting last applied holds.
+  /// allow. In eval mode nothing is drawn, and the setting last applied holds.
+  ///
+  /// The seed names the stream, together with the class: two modules of one
+  /// class and seed open and close together. Without a seed it is a stream that
+  /// no other module has, the same in each run that makes its modules in the
+  /// same order. `seed_draws` gives all modules of a network streams of their
+  /// own from one seed.
+  void draw_each_forward();
+  /// \overload
   void draw_each_forward(uint64_t seed);
 
   /// Stops drawing; the setting last applied holds.
@@ -140,6 +147,11 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable,
 
   /// Goes on drawing from a saved state (see `draw_state`).
   void set_draw_state(const DrawState& state);
+
+  /// Whether the branches are a choice of a search, to be set by paths: what a
+  /// `PathSpace` takes unless it is told otherwise. True unless the module
+  /// draws by itself now; a class whose gates no path should set overrides it.
+  virtual bool is_choice() const noexcept { return !draw_state_; }
 
   /// Visits its own draws, where it draws, as of the kind "gate".
   void visit_draws(const DrawVisitor& visit) override;

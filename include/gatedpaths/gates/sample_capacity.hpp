@@ -32,7 +32,9 @@ GATEDPATHS_EXPORT std::ostream& operator<<(
 struct SampleCapacity {
   std::optional<int64_t> limit;           ///< At least 1; no limit where empty.
   Overflow overflow = Overflow::kRefuse;  ///< What happens beyond it.
-  uint64_t seed = 0;                      ///< Of the stream that `kDrop` draws.
+  /// Names the stream that `kDrop` draws from; where empty, it is one that no
+  /// other module has.
+  std::optional<uint64_t> seed{};
 };
 
 }  // namespace gatedpaths

@@ -51,7 +51,8 @@ class GATEDPATHS_EXPORT GumbelEstimator : public PathEstimator {
   ///
   /// Throws: `c10::ValueError` for a temperature that is not above 0 and
   /// finite, a gate that is not a `ChoiceBlock` with one open branch and zeros
-  /// for closed ones, an empty holder, or logits of another space.
+  /// for closed ones or that draws by itself, an empty holder, or logits of
+  /// another space.
   GumbelEstimator(
       PathLogits logits,
       PathSpace space,

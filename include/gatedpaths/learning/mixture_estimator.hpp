@@ -35,8 +35,8 @@ class GATEDPATHS_EXPORT MixtureEstimator : public PathEstimator {
   /// Learns `logits` over the paths of `space`; `seed` names the draws.
   ///
   /// Throws: `c10::ValueError` for a gate that is not a `ChoiceBlock` with one
-  /// open branch and zeros for closed ones, an empty holder, or logits of
-  /// another space.
+  /// open branch and zeros for closed ones or that draws by itself, an empty
+  /// holder, or logits of another space.
   MixtureEstimator(PathLogits logits, PathSpace space, uint64_t seed);
 
   /// All.

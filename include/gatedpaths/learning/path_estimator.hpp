@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -54,9 +55,14 @@ namespace gatedpaths {
 /// and so does the baseline of `ReinforceEstimator`. `TwoPathEstimator` throws
 /// in that backward, since its second branch has no graph.
 ///
-/// The draws of a step are a function of (seed, step, gate) and the logits
-/// alone. `apply` and `apply_plain` read the logits on the host, which waits
-/// for the device once, and go one step on.
+/// All gates of the space have to keep to the path. One that draws by itself in
+/// training does not: a `PathSpace` leaves those out unless it is told
+/// otherwise, and `StochasticDepth` or `LayerDrop` may so be anywhere in the
+/// network; each draws as without an estimator.
+///
+/// The draws of a step are a function of (seed, the class, step, gate) and the
+/// logits alone. `apply` and `apply_plain` read the logits on the host, which
+/// waits for the device once, and go one step on.
 ///
 /// It keeps the network alive as `PathSpace` does; a network on the stack has
 /// to outlive it. Not to be used from several threads at once.
@@ -89,14 +95,14 @@ class GATEDPATHS_EXPORT PathEstimator {
   /// forwards pass gradients to the logits. Goes one step on.
   ///
   /// Throws: `c10::Error` for logits that are not finite, and at step 2^64 - 1,
-  /// which no step follows; what was in effect before still is.
+  /// which no step follows; `c10::ValueError` for a gate of the space that has
+  /// begun to draw by itself. What was in effect before still is.
   Path apply();
 
-  /// Draws a path by the logits' probabilities (`PathLogits::draw`) and
+  /// Draws a path by the logits' probabilities, as `PathLogits::draw` does, and
   /// applies it; forwards are then as without an estimator. Goes one step on.
   ///
-  /// Throws: `c10::Error` for logits that are not finite, and at step 2^64 - 1,
-  /// which no step follows; what was in effect before still is.
+  /// Throws: as `apply`.
   Path apply_plain();
 
   /// What to call `backward()` on, for a loss of the path that `apply` gave:
@@ -182,7 +188,8 @@ class GATEDPATHS_EXPORT PathEstimator {
 
   /// `name` is the class's.
   ///
-  /// Throws: `c10::ValueError` for an empty holder, or logits of another space.
+  /// Throws: `c10::ValueError` for an empty holder, logits of another space, or
+  /// a gate of the space that draws by itself.
   PathEstimator(
       std::string name, PathLogits logits, PathSpace space, uint64_t seed);
 
@@ -192,6 +199,10 @@ class GATEDPATHS_EXPORT PathEstimator {
   /// `ChoiceBlock` with one open branch and zeros for closed ones, and says
   /// what to choose.
   void find_blocks();
+
+  /// The seed to draw with: that of the state, made one of this class alone
+  /// (`stream_seed`), since others may be given the same.
+  uint64_t stream() const;
 
   /// What step `step` draws from these logits, by gate and branch.
   virtual Draw draw(
@@ -225,6 +236,7 @@ class GATEDPATHS_EXPORT PathEstimator {
   };
 
   void disarm() noexcept;
+  void check_draws(std::string_view method) const;
   void check_origin(torch::serialize::InputArchive& archive) const;
 
   std::string name_;

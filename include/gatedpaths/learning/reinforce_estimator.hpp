@@ -23,8 +23,8 @@ class ReinforceOptions {
 
 /// REINFORCE with a baseline (Williams, "Simple statistical gradient-following
 /// algorithms", Machine Learning 8, 1992). One path runs, as the skips of the
-/// gates say; works for every gate, those that open any number of branches
-/// included.
+/// gates say; works for every gate that keeps to a path, those that open any
+/// number of branches included.
 ///
 /// The path is drawn by the logits' probabilities. The gradient of
 /// `objective(loss)` is (loss - baseline) * grad log p(path), whose mean is the
@@ -57,8 +57,8 @@ class GATEDPATHS_EXPORT ReinforceEstimator : public PathEstimator {
  public:
   /// Learns `logits` over the paths of `space`; `seed` names the draws.
   ///
-  /// Throws: `c10::ValueError` for a decay outside of `[0, 1)`, an empty
-  /// holder, or logits of another space.
+  /// Throws: `c10::ValueError` for a decay outside of `[0, 1)`, a gate that
+  /// draws by itself, an empty holder, or logits of another space.
   ReinforceEstimator(
       PathLogits logits,
       PathSpace space,

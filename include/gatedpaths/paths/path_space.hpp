@@ -10,6 +10,7 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,13 +18,26 @@
 
 namespace gatedpaths {
 
+/// Says which gates of a network a `PathSpace` takes: gets the name of a gate
+/// in the tree, and the gate.
+using GateFilter =
+    std::function<bool(std::string_view name, const GatedModule& gate)>;
+
 /// All paths that a network can take. In architecture search: a supernet's
 /// search space.
 ///
-/// It finds every `GatedModule` in a module tree, depth first in registration
+/// It finds the `GatedModule`s in a module tree, depth first in registration
 /// order, those inside branches included, and numbers them: a gate's number is
 /// above those of the gates that it lies in. A gate is called by the dotted
 /// path of its module (`"blocks.3.choice"`), the root itself by `"."`.
+///
+/// Gates that draw by themselves when the space is made are no choices of a
+/// search, and left out: `StochasticDepth`, `LayerDrop`, and others after
+/// `draw_each_forward` (`GatedModule::is_choice`). A `GateFilter` says
+/// otherwise. It takes one, too, to leave out gates that are only ever given
+/// for each sample (`forward(x, open)`): no applied path has an effect on
+/// those. A gate that is left out counts as a module like any other: what is
+/// inside its branches is reached where it is.
 ///
 /// What a gated module registers beside its branches (a head, say) is not
 /// inside a branch. A module that the tree holds several times is one gate with
@@ -46,12 +60,29 @@ namespace gatedpaths {
 class GATEDPATHS_EXPORT PathSpace {
  public:
   /// The space of the network under `root`, which may stand on the stack:
-  /// `PathSpace space(net)`.
+  /// `PathSpace space(net)`. It takes the gates that are choices
+  /// (`GatedModule::is_choice`).
   ///
   /// Throws: `c10::ValueError` for an empty holder or null pointer.
   explicit PathSpace(const NetworkRef& root);
 
-  /// The number of gates in the network, whether reached or not.
+  /// The same, of the gates for which `takes` is true, whether they draw by
+  /// themselves or not. It is asked once for each gate. A path sets what a gate
+  /// that draws runs in eval; in training it goes on drawing.
+  ///
+  /// Throws: `c10::ValueError` for an empty holder or null pointer, or an empty
+  /// `takes`.
+  ///
+  /// Example, a search over the layers that a `LayerDrop` keeps in eval:
+  /// ```
+  /// gatedpaths::PathSpace pruned(
+  ///     net, [](std::string_view name, const gatedpaths::GatedModule&) {
+  ///       return name == "encoder.layers";
+  ///     });
+  /// ```
+  PathSpace(const NetworkRef& root, const GateFilter& takes);
+
+  /// The number of gates in the space, whether reached or not.
   int64_t num_gates() const noexcept { return layout_->num_gates(); }
 
   /// The name of the gate of this number.
@@ -113,8 +144,8 @@ class GATEDPATHS_EXPORT PathSpace {
   /// Sets the gates of the network that the path reaches. The others stay as
   /// they are: they have no effect on the network's output. Takes time in the
   /// number of reached gates and open branches. A gate that draws by itself
-  /// (see `GatedModule::draw_each_forward`) draws again at the next training
-  /// forward.
+  /// (one that was asked for, or does so since the space was made) draws again
+  /// at the next training forward.
   ///
   /// Throws: `c10::ValueError` for a path of another space; nothing has changed
   /// then.
@@ -125,7 +156,8 @@ class GATEDPATHS_EXPORT PathSpace {
 
   /// What the last forward ran (see `GatedModule::ran_branches`), of the gates
   /// that lie in branches that ran. It may be outside of the gates' bounds and
-  /// belongs to no space: it can be looked at, not applied.
+  /// belongs to no space: it can be looked at, not applied. Of a gate that lies
+  /// in what a left out gate did not run, a dropped layer say, nothing ran.
   Path ran() const;
 
   /// The path as text: `gate=branch+branch;gate=branch`, in the order of the
@@ -173,6 +205,9 @@ class GATEDPATHS_EXPORT PathSpace {
   std::shared_ptr<const SpaceLayout> layout_;
   std::vector<GatedModule*> gates_;
   std::vector<std::shared_ptr<torch::nn::Module>> owners_;
+  // Where gates are left out: the space of all, and each gate's number there.
+  std::shared_ptr<const PathSpace> whole_;
+  std::vector<int64_t> whole_numbers_;
 };
 
 }  // namespace gatedpaths

@@ -26,9 +26,11 @@ concept PathSampler =
 
 /// The base of samplers: draws one path for each training step.
 ///
-/// The path of a step is a function of the space, the seed and the step, so it
-/// is the same whatever was drawn before, in any order, and on any thread or
-/// rank. No generator of random numbers is touched. `at` may be called from
+/// The path of a step is a function of the space, the class, the seed and the
+/// step, so it is the same whatever was drawn before, in any order, and on any
+/// thread or rank. Two samplers of one class and seed draw the same for gates
+/// of the same number: for two networks, see `stream_seed`. No generator of
+/// random numbers is touched. `at` may be called from
 /// many threads at once; `next` and the setters change the sampler.
 ///
 /// A sampler knows the structure of the space only: it goes on working without

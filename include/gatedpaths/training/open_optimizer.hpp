@@ -64,7 +64,7 @@ class GradientWatch;
 ///
 /// Throws, when made: `c10::ValueError` for an empty holder or null pointer, an
 /// optimizer that does not treat each parameter by itself (`LBFGS`), or the
-/// space of another network.
+/// space of another network, or of a part.
 ///
 /// Example:
 /// ```
@@ -80,7 +80,8 @@ class GradientWatch;
 /// ```
 class GATEDPATHS_EXPORT OpenOptimizer {
  public:
-  /// `space` must be that of `root`. Throws as said above.
+  /// `space` must be that of `root`, by whatever gates it leaves out: what they
+  /// draw is cleared and stepped all the same. Throws as said above.
   OpenOptimizer(
       const NetworkRef& root,
       PathSpace space,
@@ -164,7 +165,8 @@ class GATEDPATHS_EXPORT OpenOptimizer {
   std::vector<std::pair<Place, size_t>> used_places();
 
   std::shared_ptr<torch::nn::Module> root_;
-  PathSpace space_;
+  PathSpace space_;      // of what is applied
+  PathSpace all_gates_;  // those too that draw by themselves
   torch::optim::Optimizer& optimizer_;
   std::vector<Entry> entries_;
   std::unique_ptr<detail::GradientWatch> watch_;

@@ -171,6 +171,8 @@ TEST_CASE(
   CHECK(gate.min_open() == 0);
   CHECK(gate.max_open() == 3);
   CHECK(&gate.branch_module(1) == layers[1].get());
+  CHECK(PathSpace(of_vector).size() == 1);  // it draws by itself
+  of_vector->stop_drawing();
   CHECK(PathSpace(of_vector).size() == 8);
 }
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -119,7 +120,9 @@ TEST_CASE(
   CHECK(depth->named_parameters().contains("branch.weight"));
 
   torch::nn::Sequential net(Linear(3, 3), depth, any);
-  const PathSpace space(net);
+  CHECK(PathSpace(net).num_gates() == 0);  // nothing to choose
+  const PathSpace space(
+      net, [](std::string_view, const GatedModule&) { return true; });
   CHECK(space.num_gates() == 2);
   CHECK(space.size() == 1);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What stochastic depth draws, and how it scales.
 #include <gatedpaths/depth/stochastic_depth.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 
 #include "src/random/counter_random.hpp"
 
@@ -76,8 +77,9 @@ TEST_CASE(
     "[stochastic_depth][forward]") {
   const double rate = 1 - 1e-6;
   const double keep = 1 - rate;
+  const uint64_t key = gatedpaths::stream_seed(7, "StochasticDepth");
   uint64_t step = 0;  // of the first draw that keeps its first row
-  while (CounterRandom(7, step, 0).uniform() >= keep) {
+  while (CounterRandom(key, step, 0).uniform() >= keep) {
     ++step;
   }
   StochasticDepth depth(

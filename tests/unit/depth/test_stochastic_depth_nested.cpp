@@ -91,7 +91,9 @@ TEST_CASE(
   StochasticDepth second(
       Linear(3, 3), StochasticDepthOptions(0.5).mode(DropMode::kBatch).seed(2));
   torch::nn::Sequential net(Linear(3, 3), first, second);
-  const PathSpace space(net);
+  const PathSpace space(
+      net,
+      [](std::string_view, const gatedpaths::GatedModule&) { return true; });
   torch::optim::SGD sgd(
       net->parameters(),
       torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(0.1));

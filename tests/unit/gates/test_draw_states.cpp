@@ -5,14 +5,17 @@
 #include <gatedpaths/gates/draw_states.hpp>
 #include <gatedpaths/gates/gate_head.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
 
+#include <torch/nn/init.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/serialize.h>
 
 #include <limits>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -33,9 +36,11 @@ using gatedpaths::GateHead;
 using gatedpaths::GateHeadOptions;
 using gatedpaths::LayerDrop;
 using gatedpaths::LayerDropOptions;
+using gatedpaths::seed_draws;
 using gatedpaths::set_draw_states;
 using gatedpaths::StochasticDepth;
 using gatedpaths::StochasticDepthOptions;
+using gatedpaths::stream_seed;
 using gatedpaths::test::bit_equal;
 using gatedpaths::test::fake_gate;
 using gatedpaths::test::FakeGate;
@@ -260,6 +265,77 @@ TEST_CASE(
   CHECK(message_of<c10::ValueError>([] {
           draw_states(nullptr);
         }) == "draw_states: expected a network, got none");
+}
+
+TEST_CASE(
+    "seed_draws: gives each module a stream by seed, kind and name",
+    "[draw_states][random]") {
+  DrawNet net;
+  run(net, 3);
+  seed_draws(net, 7);
+  const auto states = draw_states(net);
+  std::set<uint64_t> seeds;
+  for (const auto& [key, state] : states.entries()) {
+    CHECK(
+        state == DrawState{stream_seed(stream_seed(7, key.kind), key.name), 0});
+    seeds.insert(state.seed);
+  }
+  CHECK(seeds.size() == states.entries().size());
+  CHECK(seeds.size() == 7);
+
+  // Whatever the modules were seeded with before, and however far they were.
+  DrawNet other(99);
+  seed_draws(other, 7);
+  CHECK(draw_states(other) == states);
+  const auto decisions = [](DrawNet& drawn) {
+    torch::manual_seed(3);
+    std::vector<torch::Tensor> outputs;
+    for (const auto& parameter : drawn.parameters()) {
+      torch::nn::init::normal_(parameter);
+    }
+    for (int i = 0; i < 6; ++i) {
+      outputs.push_back(drawn.forward(draw_input()));
+    }
+    return torch::stack(outputs);
+  };
+  const auto drawn = decisions(net);
+  CHECK(bit_equal(decisions(other), drawn));
+  seed_draws(other, 8);
+  CHECK_FALSE(draw_states(other) == states);
+  CHECK_FALSE(bit_equal(decisions(other), drawn));
+
+  // A run goes on exactly as ever.
+  const auto saved = through_archive(draw_states(net));
+  DrawNet resumed(1);
+  set_draw_states(resumed, saved);
+  CHECK(draw_states(resumed) == draw_states(net));
+
+  CHECK(message_of<c10::ValueError>([] {
+          seed_draws(nullptr, 1);
+        }) == "seed_draws: expected a network, got none");
+}
+
+TEST_CASE(
+    "seed_draws: does not begin or end draws, and seeds a root and shared ones",
+    "[draw_states]") {
+  FakeGate gate({"a", "b"});
+  seed_draws(gate, 7);
+  CHECK_FALSE(gate.draw_state().has_value());
+  gate.draw_each_forward();
+  seed_draws(gate, 7);
+  CHECK(
+      gate.draw_state() ==
+      DrawState{stream_seed(stream_seed(7, "gate"), "."), 0});
+
+  const auto shared = fake_gate({"a", "b"});
+  shared->draw_each_forward();
+  auto net = holder();
+  net->add("first", shared);
+  net->add("second", shared);
+  seed_draws(net, 7);
+  CHECK(
+      shared->draw_state() ==
+      DrawState{stream_seed(stream_seed(7, "gate"), "first"), 0});
 }
 
 TEST_CASE("DrawStates: a name and kind has one state", "[draw_states][error]") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/gate_head.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 
 #include <gatedpaths/gates/gated_branch.hpp>
 #include "src/random/counter_random.hpp"
@@ -110,14 +111,14 @@ TEST_CASE(
 TEST_CASE(
     "GateHead: in eval a threshold decides and nothing is drawn",
     "[gate_head][random]") {
-  auto gate = gate_head(GateHeadOptions(3).threshold(0.45));
+  auto gate = gate_head(GateHeadOptions(3).threshold(0.45).seed(4));
   gate->eval();
   const auto x = torch::randn({50, 3});
   const auto stream = random_stream();
   const auto decision = gate->forward(x);
   CHECK(bit_equal(decision.open, decision.probability > 0.45));
   CHECK(bit_equal(gate->forward(x).open, decision.open));
-  CHECK(gate->draw_state() == DrawState{0, 0});
+  CHECK(gate->draw_state() == DrawState{4, 0});
   CHECK(bit_equal(random_stream(), stream));
   auto never = constant_gate(5, GateHeadOptions(3).threshold(1));
   never->eval();
@@ -150,7 +151,7 @@ TEST_CASE(
   gate->to(torch::kDouble);
   const auto x = torch::randn({4, 3, 2}, torch::kDouble).requires_grad_();
   const auto noise = torch::empty({4, 2}, torch::kDouble);
-  CounterRandom random(6, 0, 0);
+  CounterRandom random(gatedpaths::stream_seed(6, "GateHead"), 0, 0);
   for (int64_t i = 0; i < noise.numel(); ++i) {
     const double u = random.uniform();
     noise.view({-1})[i] = std::log(u / (1 - u));
@@ -294,14 +295,14 @@ TEST_CASE(
     torch::Tensor forward(const torch::Tensor& x) {
       return gate->forward(x).weight;
     }
-    GateHead gate = GateHead(GateHeadOptions(3));
+    GateHead gate = GateHead(GateHeadOptions(3).seed(4));
   };
   const auto router = std::make_shared<Router>();
   GatedBranch outer(router, GatedBranchOptions().skip(Skip::kNoGrad));
   outer->forward(torch::randn({2, 3}));
   outer->set_open(false);
   outer->forward(torch::randn({2, 3}));
-  CHECK(router->gate->draw_state() == DrawState{0, 1});
+  CHECK(router->gate->draw_state() == DrawState{4, 1});
 }
 
 TEST_CASE("GateHead: prints what it is", "[gate_head][print]") {

@@ -129,24 +129,30 @@ TEST_CASE(
     "SampleCapacity: branches and seeds draw on their own",
     "[sample_capacity][random]") {
   constexpr int kForwards = 4000;
-  ConcatGate gate(
-      ConcatGateOptions(1).capacity(1).overflow(Overflow::kDrop),
-      Identity(),
-      Identity());
+  const auto concat = [](uint64_t seed) {
+    return ConcatGate(
+        ConcatGateOptions(1)
+            .capacity(1)
+            .overflow(Overflow::kDrop)
+            .capacity_seed(seed),
+        Identity(),
+        Identity());
+  };
+  auto gate = concat(0);
+  auto other = concat(4);
+  auto same = concat(0);
   const auto x = torch::ones({2, 1});
   const auto open = torch::ones({2, 2}, torch::kBool);
-  auto other = capacity_branch(1, /*seed=*/4);
-  auto same = capacity_branch(1, /*seed=*/0);
   std::vector<int64_t> pairs(4, 0);
   std::vector<int64_t> seeds(4, 0);
   for (int i = 0; i < kForwards; ++i) {
     gate->forward(x, open);
-    other->forward(x, torch::ones({2}, torch::kBool));
-    same->forward(x, torch::ones({2}, torch::kBool));
+    other->forward(x, open);
+    same->forward(x, open);
     const auto a = gate->ran_samples(0)[0];
     ++pairs[static_cast<size_t>(2 * a + gate->ran_samples(1)[0])];
-    ++seeds[static_cast<size_t>(2 * a + other->ran_samples()[0])];
-    REQUIRE(same->ran_samples()[0] == a);  // seed, step and branch alone count
+    ++seeds[static_cast<size_t>(2 * a + other->ran_samples(0)[0])];
+    REQUIRE(same->ran_samples(0)[0] == a);  // seed, step and branch alone count
   }
   CHECK(deviations_from_uniform(pairs) < 4);
   CHECK(deviations_from_uniform(seeds) < 4);

@@ -266,4 +266,26 @@ TEST_CASE(
       "it, got [2]; end its step (finish_step) before another path is applied");
   block->eval();
   CHECK_NOTHROW(block->forward(weighted_input()));
+
+  block->train();
+  block->set_weighting(weighting({.logits = weighted_logits()}));
+  CHECK_NOTHROW(block->forward(weighted_input()));
+  block->select(2);  // the same again, as an optimizer applies it
+  CHECK_NOTHROW(block->forward(weighted_input()));
+  block->select(1);
+  CHECK(
+      message_of<c10::Error>([&] { block->forward(weighted_input()); }) ==
+      "ChoiceBlock::forward: expected [2] open, as when the mixture of all "
+      "branches was set, got [1]; end its step (finish_step) before another "
+      "path is applied");
+  CHECK(block->open_branches() == c10::IntArrayRef({1}));
+  block->eval();
+  CHECK(bit_equal(
+      block->forward(weighted_input()),
+      block->branch(1)->forward(weighted_input())));
+  block->train();
+  block->set_weighting(nullptr);
+  CHECK(bit_equal(
+      block->forward(weighted_input()),
+      block->branch(1)->forward(weighted_input())));
 }

@@ -4,6 +4,7 @@
 
 #include <gatedpaths/gates/concat_gate.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
+#include <gatedpaths/gates/stream_seed.hpp>
 #include <gatedpaths/learning/gumbel_estimator.hpp>
 #include <gatedpaths/learning/mixture_estimator.hpp>
 #include <gatedpaths/learning/reinforce_estimator.hpp>
@@ -195,7 +196,7 @@ TEST_CASE(
   estimator->apply();
   const Path path = estimator->apply_plain();
   CHECK(space.current() == path);
-  CHECK(path == logits->draw(3, 2));
+  CHECK(path == logits->draw(gatedpaths::stream_seed(3, name), 2));
   CHECK(is_plain());
   {
     const auto another = estimator_of(name, logits, space);

@@ -133,7 +133,8 @@ TEST_CASE(
     "UniformSampler: draws the same in every version",
     "[uniform_sampler][random]") {
   // Runs that were stopped go on only if these stay.
-  const UniformSampler sampler(two_gates(), 7);
+  // The seed of the stream whose key is 7, see stream_seed.
+  const UniformSampler sampler(two_gates(), 0x1c5472b5747122d3U);
   std::vector<std::string> texts;
   for (uint64_t step = 0; step < 6; ++step) {
     texts.push_back(sampler.layout().to_string(sampler.at(step)));

@@ -707,8 +707,8 @@ TEST_CASE(
   CHECK(
       message_of<c10::ValueError>(
           [&] { OpenOptimizer(net.ptr(), PathSpace(net->block), *sgd); }) ==
-      "OpenOptimizer: expected the space of the network, of 4 gates, got one "
-      "of 1");
+      "OpenOptimizer: expected the space of the network, got one whose gate 0 "
+      "('.') is none of the network's 4");
   StepNet twin;
   CHECK(
       message_of<c10::ValueError>(
