@@ -103,7 +103,7 @@ at::Tensor BranchList::run_samples(
     // First, or the siblings' sizes would be blamed.
     check_rows(label(index), output, samples);
   }
-  remember(index, output, entry, samples);
+  remember(index, output, entry, samples, /*has_rows=*/true);
   return output;
 }
 
@@ -220,7 +220,8 @@ void BranchList::remember(
     int64_t index,
     const at::Tensor& output,
     OutputEntry& entry,
-    int64_t batch) const {
+    int64_t batch,
+    bool has_rows) const {
   TORCH_CHECK_VALUE(
       output.defined(),
       gate_kind_,
@@ -242,6 +243,11 @@ void BranchList::remember(
   }
   check_fits(index, spec, entry, batch);
   KnownOutput& known = entry.at(index, state);
+  if (has_rows && known.rule() == nullptr) {
+    OutputSpec rule = spec;
+    rule.tensors.front().sizes.front() = {.fixed = 0, .per_sample = 1};
+    known.set_rule(std::move(rule));
+  }
   known.add(std::move(spec), batch);
   known.ran_in = entry.forward;
 }

@@ -104,11 +104,14 @@ class BranchList {
       int64_t index, OutputEntry& entry, int64_t batch) const;
   at::Tensor run(
       int64_t index, const at::Tensor& input, const OutputEntry& entry) const;
+  // `has_rows`: its first dim is known to follow the batch, which siblings that
+  // run on other numbers of samples are compared by.
   void remember(
       int64_t index,
       const at::Tensor& output,
       OutputEntry& entry,
-      int64_t batch) const;
+      int64_t batch,
+      bool has_rows = false) const;
   void check_fits(
       int64_t index,
       const OutputSpec& spec,

@@ -157,9 +157,9 @@ class GATEDPATHS_EXPORT PathSpace {
   /// What each gate's last run ran (see `GatedModule::ran_branches`), of those
   /// that lie in branches that ran: where a gate runs several times in one
   /// forward of the network, the last of them alone. It may be outside of the
-  /// gates' bounds and belongs to no space: it can be looked at, not applied. Of
-  /// a gate that lies in what a left out gate did not run, a dropped layer say,
-  /// nothing ran.
+  /// gates' bounds and belongs to no space: it can be looked at, not applied.
+  /// Of a gate that lies in what a left out gate did not run, a dropped layer
+  /// say, nothing ran.
   Path ran() const;
 
   /// The path as text: `gate=branch+branch;gate=branch`, in the order of the

@@ -388,7 +388,7 @@ TEST_CASE(
   const InPlaceScope scope(mode);
   GatedBranch branch(
       std::make_shared<ScalesImpl>(),
-      samples ? GatedBranchOptions()
+      samples ? GatedBranchOptions().sample_arguments({0})
               : GatedBranchOptions().skip(Skip::kNoGrad));
   scope.apply(*branch);
   const auto x = in_place_input();

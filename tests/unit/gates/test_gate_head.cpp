@@ -391,7 +391,7 @@ TEST_CASE(
     return all;
   };
   const auto own =
-      derivatives(gatedpaths::detail::weigh_rows(output, open, weight));
+      derivatives(gatedpaths::detail::weigh_rows(output, open, open, weight));
   const auto by_hand = derivatives(output * weight.view({3, 1, 1}));
   for (size_t i = 0; i < own.size(); ++i) {
     CAPTURE(i);
@@ -399,7 +399,8 @@ TEST_CASE(
   }
   const auto value = [&] {
     const torch::AutoGradMode with_grad(true);
-    const auto weighed = gatedpaths::detail::weigh_rows(output, open, weight);
+    const auto weighed =
+        gatedpaths::detail::weigh_rows(output, open, open, weight);
     return torch::autograd::grad(
                {weighed.sin().sum()}, {weight}, {}, true, true)[0]
         .square()

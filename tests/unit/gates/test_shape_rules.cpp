@@ -37,11 +37,11 @@ using Sizes = std::vector<int64_t>;
 Sizes rule_sizes(const torch::Tensor& tensor) { return tensor.sizes().vec(); }
 
 // What decides the shape beside the tensor: several kinds of numbers.
-struct NumbersImpl : torch::nn::Module {
+struct CallNumbersImpl : torch::nn::Module {
   using Function = std::function<torch::Tensor(
       const torch::Tensor&, int64_t, double, bool, const std::string&)>;
 
-  explicit NumbersImpl(Function body) : function(std::move(body)) {}
+  explicit CallNumbersImpl(Function body) : function(std::move(body)) {}
 
   torch::Tensor forward(
       const torch::Tensor& x,
@@ -56,7 +56,7 @@ struct NumbersImpl : torch::nn::Module {
   Function function;
   CallLog log;
 };
-TORCH_MODULE(Numbers);
+TORCH_MODULE(CallNumbers);
 
 // A child of one tensor and one integer.
 struct CountedImpl : torch::nn::Module {
@@ -238,11 +238,11 @@ TEST_CASE(
 TEST_CASE(
     "Shape rules: numbers, flags and texts among the arguments count",
     "[shapes][forward]") {
-  Numbers child([](const torch::Tensor& x,
-                   int64_t number,
-                   double scale,
-                   bool flag,
-                   const std::string& text) {
+  CallNumbers child([](const torch::Tensor& x,
+                       int64_t number,
+                       double scale,
+                       bool flag,
+                       const std::string& text) {
     const auto width =
         static_cast<int64_t>(static_cast<double>(number) * scale);
     auto y = x.new_zeros({x.size(0), width});

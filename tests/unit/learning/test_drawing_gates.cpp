@@ -76,7 +76,7 @@ std::unique_ptr<PathEstimator> make_estimator(
   return std::make_unique<MixtureEstimator>(logits, space, 3);
 }
 
-std::string any_estimator() {
+std::string estimator_beside_draws() {
   return GENERATE(
       "GumbelEstimator",
       "TwoPathEstimator",
@@ -89,7 +89,7 @@ std::string any_estimator() {
 TEST_CASE(
     "PathEstimator: learns beside gates that draw by themselves, which go on",
     "[path_estimator][random]") {
-  const std::string name = any_estimator();
+  const std::string name = estimator_beside_draws();
   CAPTURE(name);
   DropPathNet net;
   const PathSpace space(net);
@@ -129,7 +129,7 @@ TEST_CASE(
 TEST_CASE(
     "PathEstimator: a gate of the space that draws by itself is an error",
     "[path_estimator][error]") {
-  const std::string name = any_estimator();
+  const std::string name = estimator_beside_draws();
   CAPTURE(name);
   DropPathNet net;
   const std::string advice =

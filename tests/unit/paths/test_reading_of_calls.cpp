@@ -122,7 +122,7 @@ TEST_CASE(
   CHECK(seeds == std::vector<uint64_t>{5});
   const DrawState& of_net = gatedpaths::draw_states(net).at(".", "gate");
   CHECK(of_net.seed == 5);
-  const std::string& name = PathSpace(net).gate_name(0);
+  const std::string& name = PathSpace(fake_gate({"x", "y"})).gate_name(0);
   CHECK(name == ".");
 }
 
