@@ -72,6 +72,12 @@ void OutputEntry::forget(int64_t branch, uint64_t state) {
 }
 
 void OutputMemory::clear() noexcept {
+  for (const auto& [signature, entry] : entries_) {
+    entry->is_past = true;
+  }
+  if (last_) {
+    last_->is_past = true;
+  }
   last_.reset();
   entries_.clear();
   rules_.clear();

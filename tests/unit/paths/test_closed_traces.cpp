@@ -436,7 +436,8 @@ TEST_CASE(
       {"apply",
        [](auto& block) {
          block->set_weighting(nullptr);
-         const PathSpace space(block);
+         const PathSpace space(
+             block, [](std::string_view, const auto&) { return true; });
          space.apply(space.parse(".=c"));
        }},
       {"draw", [](auto& block) { block->draw_each_forward(99); }},

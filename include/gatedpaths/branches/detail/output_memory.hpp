@@ -43,11 +43,12 @@ struct GATEDPATHS_EXPORT OutputEntry {
   std::shared_ptr<ArgumentRules> numbers;  // null where the input has none
   std::optional<OutputSpec> trusted;       // what the last trusted rule gave
   uint64_t forward = 0;                    // the gate's, that last asked for it
+  bool is_past = false;  // of what the branches were before they were moved
 
   /// What is known of a branch in one state; null where nothing is.
   KnownOutput* find(int64_t branch, uint64_t state) {
     auto& known = branches[static_cast<size_t>(branch)];
-    return !known.empty() && known.front().state == state
+    return !known.empty() && (is_past || known.front().state == state)
                ? known.front().output.get()
                : find_behind(branch, state);
   }
@@ -111,7 +112,8 @@ class GATEDPATHS_EXPORT OutputMemory {
     return states_[static_cast<size_t>(branch)].of(module);
   }
 
-  /// Forgets everything, as after a move to another dtype.
+  /// Forgets everything, as after a move to another dtype. An entry that is
+  /// still held, by slots, goes on describing what was before.
   void clear() noexcept;
 
  private:
