@@ -138,7 +138,8 @@ class RandomNet : public torch::nn::Module {
     std::vector<NamedBranch<>> result;
     const auto count = 2 + dice.below(3);
     for (uint64_t i = 0; i < count; ++i) {
-      result.emplace_back("b" + std::to_string(i), child(dice, depth));
+      result.emplace_back(
+          std::string("b") + std::to_string(i), child(dice, depth));
     }
     return result;
   }

@@ -437,7 +437,7 @@ TEST_CASE(
   torch::manual_seed(1);
   std::vector<gatedpaths::NamedBranch<>> branches;
   for (int i = 0; i < 32; ++i) {
-    branches.emplace_back("b" + std::to_string(i), Linear(3, 3));
+    branches.emplace_back(std::string("b") + std::to_string(i), Linear(3, 3));
   }
   ChoiceBlock<> net(branches);
   SGD sgd(net->parameters(), heavy_sgd());
