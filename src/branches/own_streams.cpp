@@ -58,7 +58,7 @@ class InPlaceOfDefault {
  public:
   explicit InPlaceOfDefault(at::Generator own)
       : own_(std::move(own)),
-        default_(at::globalContext().defaultGenerator(own.device())) {
+        default_(at::globalContext().defaultGenerator(own_.device())) {
     const std::scoped_lock lock(default_.mutex());
     kept_ = default_.get_state();
     default_.set_state(own_.get_state());
@@ -79,10 +79,11 @@ class InPlaceOfDefault {
   at::Tensor kept_;
 };
 
-/// Whether the operator's own kernel draws from the device's default generator,
-/// and not an operator that it calls.
+/// Whether an operator that draws and takes no generator has a kernel for the
+/// device, which then draws from the default one, and not an operator that it
+/// calls. On the CPU none has.
 bool draws_from_default(const c10::OperatorHandle& op, at::Device device) {
-  return !device.is_cpu() && op.hasTag(at::Tag::nondeterministic_seeded) &&
+  return !device.is_cpu() && !device.is_meta() &&
          op.hasKernelForDispatchKey(
              c10::computeDispatchKey(std::nullopt, std::nullopt, device));
 }
@@ -112,7 +113,7 @@ void give_own_generator(
   }
   if (op.hasTag(at::Tag::nondeterministic_seeded)) {
     const auto device = device_of(*stack, arguments.size());
-    if (!device.is_meta() && draws_from_default(op, device)) {
+    if (draws_from_default(op, device)) {
       const InPlaceOfDefault in_place(streams->on(device));
       op.redispatchBoxed(next, stack);
       return;
