@@ -28,7 +28,6 @@ void InputSignature::add(const at::Tensor& tensor) {
     return;
   }
   const auto sizes = tensor.sizes();
-  versions_ += tensor.is_inference() ? 0 : tensor._version();
   if (first_tensor_ == nullptr) {
     first_tensor_ = &tensor;
     device_type_ = tensor.device().type();

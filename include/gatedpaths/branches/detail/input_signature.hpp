@@ -67,10 +67,6 @@ class GATEDPATHS_EXPORT InputSignature {
   /// long as they are.
   const at::Tensor* first_tensor() const noexcept { return first_tensor_; }
 
-  /// Rises when one of the tensors is changed in place. No part of what is
-  /// compared.
-  int64_t versions() const noexcept { return versions_; }
-
   void forget_tensor() noexcept { first_tensor_ = nullptr; }
 
   bool has_numbers() const noexcept { return !numbers_.empty(); }
@@ -194,7 +190,6 @@ class GATEDPATHS_EXPORT InputSignature {
   c10::SmallVector<int64_t, 16> code_;
   c10::SmallVector<Place, 2> numbers_;
   int64_t batch_ = -1;
-  int64_t versions_ = 0;
   const at::Tensor* first_tensor_ = nullptr;
   c10::DeviceType device_type_ = c10::DeviceType::CPU;
 };
