@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/input_memory.hpp>
 
+#include "tensor_memory.hpp"
+
 #include <algorithm>
 
 namespace gatedpaths::detail {
 namespace {
 
-// What tells one memory from another; of a tensor without a storage, such as a
-// sparse one, the tensor itself.
+// Of a tensor without a storage, the tensor itself.
 const void* memory_key(const at::Tensor& tensor) {
-  return tensor.has_storage()
-             ? static_cast<const void*>(tensor.storage().unsafeGetStorageImpl())
-             : static_cast<const void*>(tensor.unsafeGetTensorImpl());
+  const void* storage = storage_of(tensor);
+  return storage != nullptr ? storage : tensor.unsafeGetTensorImpl();
 }
 
 }  // namespace

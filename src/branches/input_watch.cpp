@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/input_watch.hpp>
 
+#include "tensor_memory.hpp"
+
 #include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
@@ -36,7 +38,7 @@ at::Tensor InputWatch::watch(const at::Tensor& tensor) {
     versions_.emplace_back(tensor, tensor._version());
     return tensor;
   }
-  if (!c10::InferenceMode::is_enabled()) {
+  if (is_locked(tensor)) {
     return tensor;  // LibTorch itself refuses to change it
   }
   auto normal = with_version(tensor);

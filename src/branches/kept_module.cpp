@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/kept_module.hpp>
 
+#include "tensor_memory.hpp"
+
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
@@ -29,11 +31,6 @@ size_t count_registered(
 
 int64_t version_of(const at::Tensor& tensor) {
   return tensor.is_inference() ? -1 : static_cast<int64_t>(tensor._version());
-}
-
-const void* memory_of(const at::Tensor& tensor) {
-  return tensor.has_storage() ? tensor.storage().unsafeGetStorageImpl()
-                              : nullptr;
 }
 
 // The memory from the first element to the last, in one dim: so that values can
@@ -114,7 +111,7 @@ void KeptModule::check(const BranchLabel& branch) const {
   for (const Watched& parameter : parameters_) {
     TORCH_CHECK_VALUE(
         version_of(parameter.live) == parameter.version &&
-            memory_of(parameter.live) == parameter.memory,
+            storage_of(parameter.live) == parameter.memory,
         fmt::format(
             "{}::forward: expected {} to leave its parameters as they are "
             "while it is closed, got '{}' changed; use Skip::kZeroFill with a "
@@ -196,7 +193,7 @@ void KeptModule::watch_parameters(const torch::nn::Module& module) {
     if (parameter.defined() &&
         !seen_.contains(parameter.unsafeGetTensorImpl())) {
       parameters_.push_back(
-          {parameter, memory_of(parameter), version_of(parameter)});
+          {parameter, storage_of(parameter), version_of(parameter)});
     }
   }
 }

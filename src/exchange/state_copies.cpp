@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "state_copies.hpp"
 
-#include "../text/tensor_text.hpp"
+#include "../branches/tensor_memory.hpp"
 
-#include <ATen/MemoryOverlap.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>
-#include <c10/core/InferenceMode.h>
 
 #include <fmt/format.h>
 
@@ -20,19 +18,13 @@ namespace {
 
 // Why nothing can be copied into it; empty where it can.
 std::string why_not_writable(const at::Tensor& target) {
-  if (target.is_inference() && !c10::InferenceMode::is_enabled()) {
+  if (is_locked(target)) {
     return "an inference tensor, which is only written in inference mode";
   }
-  if (target.layout() == at::kStrided &&
-      at::has_internal_overlap(target) == at::MemOverlap::Yes) {
+  if (is_expanded(target)) {
     return "an expanded one";
   }
   return {};
-}
-
-const void* storage_of(const at::Tensor& tensor) {
-  return tensor.has_storage() ? tensor.storage().unsafeGetStorageImpl()
-                              : nullptr;
 }
 
 bool is_same_memory(const at::Tensor& a, const at::Tensor& b) {

@@ -4,11 +4,10 @@
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
 #include "../branches/sum_dtype.hpp"
+#include "../branches/tensor_memory.hpp"
 #include "../gates/gate_walk.hpp"
 
-#include <ATen/MemoryOverlap.h>
 #include <ATen/core/grad_mode.h>
-#include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 #include <torch/nn/modules/batchnorm.h>
 
@@ -119,12 +118,10 @@ std::optional<MeasuredNorm> as_any_norm(torch::nn::Module& module) {
 
 void check_writable(const MeasuredNorm& norm) {
   for (const at::Tensor& tensor : norm.live) {
-    const bool is_locked =
-        tensor.is_inference() && !c10::InferenceMode::is_enabled();
     TORCH_CHECK_VALUE(
-        !is_locked && at::has_internal_overlap(tensor) != at::MemOverlap::Yes,
+        !is_locked(tensor) && !is_expanded(tensor),
         "recalibrate_batch_norm: expected statistics that can be written, got ",
-        is_locked ? "an inference tensor" : "an expanded tensor",
+        is_locked(tensor) ? "an inference tensor" : "an expanded tensor",
         " in norm '",
         norm.name,
         "'");
