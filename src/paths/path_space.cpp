@@ -2,6 +2,7 @@
 #include <gatedpaths/paths/path_space.hpp>
 
 #include "../gates/gate_walk.hpp"
+#include "every_gate.hpp"
 
 #include <c10/util/Exception.h>
 
@@ -153,8 +154,7 @@ PathSpace::PathSpace(const NetworkRef& root, const GateFilter& takes) {
   }
   layout_ = std::make_shared<const SpaceLayout>(std::move(layouts));
   if (left_out) {
-    whole_ = std::make_shared<const PathSpace>(
-        root, [](std::string_view, const GatedModule&) { return true; });
+    whole_ = std::make_shared<const PathSpace>(root, detail::every_gate);
     std::unordered_map<const GatedModule*, int64_t> number_of;
     for (int64_t i = 0; i < whole_->num_gates(); ++i) {
       number_of.emplace(&whole_->gate(i), i);

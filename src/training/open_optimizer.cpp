@@ -2,6 +2,7 @@
 #include <gatedpaths/training/open_optimizer.hpp>
 
 #include "../gates/gate_walk.hpp"
+#include "../paths/every_gate.hpp"
 #include "../text/tensor_text.hpp"
 #include "gradient_watch.hpp"
 
@@ -22,10 +23,6 @@
 namespace gatedpaths {
 
 namespace {
-
-PathSpace all_gates_of(const NetworkRef& root) {
-  return {root, [](std::string_view, const GatedModule&) { return true; }};
-}
 
 // It may leave gates out.
 void check_space(const PathSpace& all, const PathSpace& space) {
@@ -188,7 +185,7 @@ OpenOptimizer::OpenOptimizer(
     const NetworkRef& root, PathSpace space, torch::optim::Optimizer& optimizer)
     : root_(root.owner()),
       space_(std::move(space)),
-      all_gates_(all_gates_of(root.module("OpenOptimizer"))),
+      all_gates_(root.module("OpenOptimizer"), detail::every_gate),
       optimizer_(optimizer) {
   TORCH_CHECK_VALUE(
       dynamic_cast<torch::optim::LBFGS*>(&optimizer) == nullptr,
