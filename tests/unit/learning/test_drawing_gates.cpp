@@ -3,10 +3,7 @@
 #include <gatedpaths/depth/layer_drop.hpp>
 #include <gatedpaths/depth/stochastic_depth.hpp>
 #include <gatedpaths/gates/choice_block.hpp>
-#include <gatedpaths/learning/gumbel_estimator.hpp>
 #include <gatedpaths/learning/mixture_estimator.hpp>
-#include <gatedpaths/learning/reinforce_estimator.hpp>
-#include <gatedpaths/learning/two_path_estimator.hpp>
 
 #include <torch/nn/modules/linear.h>
 
@@ -17,20 +14,20 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/estimators.hpp"
 
 using gatedpaths::ChoiceBlock;
 using gatedpaths::GatedModule;
-using gatedpaths::GumbelEstimator;
 using gatedpaths::LayerDrop;
 using gatedpaths::LayerDropOptions;
 using gatedpaths::MixtureEstimator;
 using gatedpaths::PathEstimator;
 using gatedpaths::PathLogits;
 using gatedpaths::PathSpace;
-using gatedpaths::ReinforceEstimator;
 using gatedpaths::StochasticDepth;
 using gatedpaths::StochasticDepthOptions;
-using gatedpaths::TwoPathEstimator;
+using gatedpaths::test::all_estimators;
+using gatedpaths::test::make_estimator;
 using gatedpaths::test::message_of;
 using torch::nn::Linear;
 
@@ -62,34 +59,12 @@ struct DropPathNet : torch::nn::Module {
       LayerDrop(LayerDropOptions(0.5).seed(5), Linear(2, 2), Linear(2, 2)));
 };
 
-std::unique_ptr<PathEstimator> make_estimator(
-    std::string_view name, const PathLogits& logits, const PathSpace& space) {
-  if (name == "GumbelEstimator") {
-    return std::make_unique<GumbelEstimator>(logits, space, 3);
-  }
-  if (name == "TwoPathEstimator") {
-    return std::make_unique<TwoPathEstimator>(logits, space, 3);
-  }
-  if (name == "ReinforceEstimator") {
-    return std::make_unique<ReinforceEstimator>(logits, space, 3);
-  }
-  return std::make_unique<MixtureEstimator>(logits, space, 3);
-}
-
-std::string estimator_beside_draws() {
-  return GENERATE(
-      "GumbelEstimator",
-      "TwoPathEstimator",
-      "ReinforceEstimator",
-      "MixtureEstimator");
-}
-
 }  // namespace
 
 TEST_CASE(
     "PathEstimator: learns beside gates that draw by themselves, which go on",
     "[path_estimator][random]") {
-  const std::string name = estimator_beside_draws();
+  const std::string name = GENERATE(all_estimators());
   CAPTURE(name);
   DropPathNet net;
   const PathSpace space(net);
@@ -129,7 +104,7 @@ TEST_CASE(
 TEST_CASE(
     "PathEstimator: a gate of the space that draws by itself is an error",
     "[path_estimator][error]") {
-  const std::string name = estimator_beside_draws();
+  const std::string name = GENERATE(all_estimators());
   CAPTURE(name);
   DropPathNet net;
   const std::string advice =

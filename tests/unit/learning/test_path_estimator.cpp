@@ -5,10 +5,6 @@
 #include <gatedpaths/gates/concat_gate.hpp>
 #include <gatedpaths/gates/gated_branch.hpp>
 #include <gatedpaths/gates/stream_seed.hpp>
-#include <gatedpaths/learning/gumbel_estimator.hpp>
-#include <gatedpaths/learning/mixture_estimator.hpp>
-#include <gatedpaths/learning/reinforce_estimator.hpp>
-#include <gatedpaths/learning/two_path_estimator.hpp>
 #include <gatedpaths/training/open_optimizer.hpp>
 
 #include <iomanip>
@@ -20,6 +16,7 @@
 #include "support/catch.hpp"
 #include "support/counting_child.hpp"
 #include "support/errors.hpp"
+#include "support/estimators.hpp"
 #include "support/learned_net.hpp"
 #include "support/snapshot.hpp"
 #include "support/tensors.hpp"
@@ -30,20 +27,18 @@ using gatedpaths::ClosedValue;
 using gatedpaths::ConcatGate;
 using gatedpaths::ConcatGateOptions;
 using gatedpaths::GatedBranch;
-using gatedpaths::GumbelEstimator;
 using gatedpaths::GumbelOptions;
-using gatedpaths::MixtureEstimator;
 using gatedpaths::Path;
 using gatedpaths::PathEstimator;
 using gatedpaths::PathLogits;
 using gatedpaths::PathSpace;
-using gatedpaths::ReinforceEstimator;
 using gatedpaths::Skip;
-using gatedpaths::TwoPathEstimator;
+using gatedpaths::test::all_estimators;
 using gatedpaths::test::bit_equal;
 using gatedpaths::test::copies_of;
 using gatedpaths::test::CountingChild;
 using gatedpaths::test::LearnedNet;
+using gatedpaths::test::make_estimator;
 using gatedpaths::test::message_of;
 using gatedpaths::test::uneven_logits;
 
@@ -54,26 +49,11 @@ std::unique_ptr<PathEstimator> estimator_of(
     const PathLogits& logits,
     const PathSpace& space,
     uint64_t seed = 3) {
-  if (name == "GumbelEstimator") {
-    return std::make_unique<GumbelEstimator>(
-        logits, space, seed, GumbelOptions().temperature(2));
-  }
-  if (name == "TwoPathEstimator") {
-    return std::make_unique<TwoPathEstimator>(logits, space, seed);
-  }
-  if (name == "ReinforceEstimator") {
-    return std::make_unique<ReinforceEstimator>(logits, space, seed);
-  }
-  return std::make_unique<MixtureEstimator>(logits, space, seed);
+  return make_estimator(
+      name, logits, space, seed, GumbelOptions().temperature(2));
 }
 
-std::string any_estimator() {
-  return GENERATE(
-      "GumbelEstimator",
-      "TwoPathEstimator",
-      "ReinforceEstimator",
-      "MixtureEstimator");
-}
+std::string any_estimator() { return GENERATE(all_estimators()); }
 
 void architecture_step(
     PathEstimator& estimator,

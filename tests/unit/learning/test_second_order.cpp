@@ -2,7 +2,6 @@
 // Gradients of the estimators' gradients, as unrolled steps take them, and what
 // follows an armed block in place.
 #include <gatedpaths/learning/gumbel_estimator.hpp>
-#include <gatedpaths/learning/mixture_estimator.hpp>
 #include <gatedpaths/learning/reinforce_estimator.hpp>
 #include <gatedpaths/learning/two_path_estimator.hpp>
 
@@ -16,6 +15,7 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/estimators.hpp"
 #include "support/finite_difference.hpp"
 #include "support/learned_net.hpp"
 #include "support/snapshot.hpp"
@@ -24,37 +24,29 @@
 using gatedpaths::ChoiceBlock;
 using gatedpaths::GumbelEstimator;
 using gatedpaths::GumbelOptions;
-using gatedpaths::MixtureEstimator;
 using gatedpaths::PathEstimator;
 using gatedpaths::PathLogits;
 using gatedpaths::PathSpace;
 using gatedpaths::ReinforceEstimator;
 using gatedpaths::TwoPathEstimator;
 using gatedpaths::test::all_bit_equal;
+using gatedpaths::test::all_estimators;
 using gatedpaths::test::copies_of;
 using gatedpaths::test::gradient_error;
 using gatedpaths::test::gradients_of;
 using gatedpaths::test::largest_difference;
 using gatedpaths::test::LearnedNet;
+using gatedpaths::test::make_estimator;
 using gatedpaths::test::message_of;
 using gatedpaths::test::Tensors;
 using gatedpaths::test::uneven_logits;
 
 namespace {
 
-std::unique_ptr<PathEstimator> make_estimator(
+std::unique_ptr<PathEstimator> sharp_estimator(
     const std::string& name, const PathLogits& logits, const PathSpace& space) {
-  if (name == "Gumbel") {
-    return std::make_unique<GumbelEstimator>(
-        logits, space, 5, GumbelOptions().temperature(0.7));
-  }
-  if (name == "Mixture") {
-    return std::make_unique<MixtureEstimator>(logits, space, 5);
-  }
-  if (name == "Reinforce") {
-    return std::make_unique<ReinforceEstimator>(logits, space, 5);
-  }
-  return std::make_unique<TwoPathEstimator>(logits, space, 5);
+  return make_estimator(
+      name, logits, space, /*seed=*/5, GumbelOptions().temperature(0.7));
 }
 
 // One number of the estimate: its product with fixed numbers, with a graph.
@@ -94,12 +86,13 @@ torch::Tensor weighed_by_hand(
 TEST_CASE(
     "PathEstimator: the gradient of an estimate agrees with its differences",
     "[path_estimator][second_order]") {
-  const std::string name = GENERATE("Gumbel", "Mixture", "Reinforce");
+  const std::string name =
+      GENERATE("GumbelEstimator", "MixtureEstimator", "ReinforceEstimator");
   CAPTURE(name);
   LearnedNet net;
   const PathSpace space(net);
   auto logits = uneven_logits(space);
-  const auto estimator = make_estimator(name, logits, space);
+  const auto estimator = sharp_estimator(name, logits, space);
   for (int step = 0; step < 3; ++step) {
     estimator->apply();
     set_zero_gradients(net.parameters());
@@ -112,7 +105,7 @@ TEST_CASE(
       CHECK(gradient_error(value, parameter) < 1e-7);
     }
     CHECK(largest > 1e-3);
-    if (name == "Gumbel") {
+    if (name == "GumbelEstimator") {
       continue;  // the next test: its weight stands in for a step function
     }
     for (const auto& parameter : logits->parameters()) {
@@ -170,13 +163,12 @@ TEST_CASE(
 TEST_CASE(
     "PathEstimator: a graph of the gradient does not change its bits",
     "[path_estimator][second_order]") {
-  const std::string name =
-      GENERATE("Gumbel", "Mixture", "Reinforce", "TwoPath");
+  const std::string name = GENERATE(all_estimators());
   CAPTURE(name);
   LearnedNet net;
   const PathSpace space(net);
   auto logits = uneven_logits(space);
-  const auto estimator = make_estimator(name, logits, space);
+  const auto estimator = sharp_estimator(name, logits, space);
   estimator->apply();
   auto inputs = net.parameters();
   for (const auto& parameter : logits->parameters()) {
@@ -254,8 +246,7 @@ TEST_CASE(
 TEST_CASE(
     "PathEstimator: what follows a block may change its output in place",
     "[path_estimator][backward]") {
-  const std::string name =
-      GENERATE("Gumbel", "Mixture", "Reinforce", "TwoPath");
+  const std::string name = GENERATE(all_estimators());
   const std::string kind = GENERATE("linear", "tanh", "identity");
   CAPTURE(name, kind);
   torch::manual_seed(3);
@@ -269,7 +260,7 @@ TEST_CASE(
                 {{"a", torch::nn::Identity()}, {"b", torch::nn::Identity()}});
   const PathSpace space(block);
   PathLogits logits(space);
-  const auto estimator = make_estimator(name, logits, space);
+  const auto estimator = sharp_estimator(name, logits, space);
   estimator->apply();
   const auto x = torch::randn({4, 2});
   const auto run = [&](bool in_place) {
@@ -291,13 +282,13 @@ TEST_CASE(
 TEST_CASE(
     "PathEstimator: a block's input may be changed in place behind it",
     "[path_estimator][backward]") {
-  const std::string name = GENERATE("Gumbel", "TwoPath");
+  const std::string name = GENERATE("GumbelEstimator", "TwoPathEstimator");
   CAPTURE(name);
   ChoiceBlock<> block(
       {{"a", torch::nn::Identity()}, {"b", torch::nn::Identity()}});
   const PathSpace space(block);
   PathLogits logits(space);
-  const auto estimator = make_estimator(name, logits, space);
+  const auto estimator = sharp_estimator(name, logits, space);
   estimator->apply();
   torch::manual_seed(4);
   const auto x = torch::randn({4, 2});
