@@ -148,9 +148,10 @@ void TwoPathEstimator::finish_step() {
       continue;
     }
     const torch::Tensor& now = logits()->logits(gate);
-    const auto pick = [&](const torch::Tensor& from) {
+    const auto pick = [&branches =
+                           touched.branches](const torch::Tensor& from) {
       std::vector<torch::Tensor> picked;
-      for (const int64_t branch : touched.branches) {
+      for (const int64_t branch : branches) {
         picked.push_back(from.select(0, branch));
       }
       return at::stack(picked);

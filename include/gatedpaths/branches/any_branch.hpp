@@ -78,13 +78,14 @@ class GATEDPATHS_EXPORT AnyBranch {
   template <class Impl>
   std::shared_ptr<Impl> ptr() const {
     auto typed = std::dynamic_pointer_cast<Impl>(module_);
+    const torch::nn::Module* held = module_.get();
     TORCH_CHECK_TYPE(
         typed,
         "AnyBranch::get: expected a ",
         c10::demangle(typeid(Impl).name()),
         ", got ",
-        module_ ? "a " + c10::demangle(typeid(*module_).name())
-                : "an empty branch");
+        held != nullptr ? "a " + c10::demangle(typeid(*held).name())
+                        : "an empty branch");
     return typed;
   }
 

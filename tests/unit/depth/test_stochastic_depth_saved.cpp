@@ -118,7 +118,8 @@ TEST_CASE(
        "StochasticDepth: expected a saved convention of [3] Double, got [3] "
        "Float"}};
   for (const auto& [convention, message] : cases) {
-    CHECK(message_of<c10::ValueError>([&] { load(convention); }) == message);
+    const auto load_it = [&load, &saved = convention] { load(saved); };
+    CHECK(message_of<c10::ValueError>(load_it) == message);
     CHECK(depth->drop_rate() == kDepthRate);
     CHECK(depth->mode() == DropMode::kBatch);
     CHECK(depth->scale() == DropScale::kEval);

@@ -96,7 +96,8 @@ void check_refused(const Child& child, const std::string& got) {
       CAPTURE(name, training);
       holder->train(training);
       const auto before = copies_of(holder->parameters());
-      const auto message = message_of<c10::TypeError>([&] { holder->clone(); });
+      const auto message =
+          message_of<c10::TypeError>([&holder = holder] { holder->clone(); });
       CHECK_THAT(message, StartsWith("clone: expected a "));
       CHECK_THAT(
           message, EndsWith(got + "; give the class a clone() of its own"));

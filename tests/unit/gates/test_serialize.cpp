@@ -22,7 +22,7 @@ using torch::nn::Linear;
 namespace {
 
 struct SavedNetImpl : torch::nn::Module {
-  explicit SavedNetImpl(int64_t seed) {
+  explicit SavedNetImpl(uint64_t seed) {
     torch::manual_seed(seed);
     block = register_module(
         "block",

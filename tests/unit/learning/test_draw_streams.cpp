@@ -252,7 +252,7 @@ void check_independent(const DecisionsByKind& all) {
       if (kind == other || share_their_steps(kind, other)) {
         continue;
       }
-      for (const size_t lag : {0, 1, 2}) {
+      for (const size_t lag : {0U, 1U, 2U}) {
         INFO(kind << " and " << other << " " << lag << " steps later");
         CHECK(distance_of_agreements(decisions, others, lag) < 5);
       }

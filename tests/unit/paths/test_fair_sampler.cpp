@@ -110,7 +110,7 @@ TEST_CASE(
     "FairSampler: the set of a single step is uniform",
     "[fair_sampler][random]") {
   const FairSampler sampler(shared_layout({numbered_gate("g", 5, 3, 3)}), 7);
-  const uint64_t position = GENERATE(0, 3);
+  const uint64_t position = GENERATE(0U, 3U);
   std::map<std::vector<int64_t>, int64_t> seen;
   for (uint64_t round = 0; round < 3000; ++round) {
     ++seen[sampler.at(5 * round + position).open_branches(0)];

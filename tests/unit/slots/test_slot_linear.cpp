@@ -591,7 +591,7 @@ TEST_CASE(
           .sum();
     };
     value().backward();
-    for (const size_t i : {0, 2}) {
+    for (const size_t i : {0U, 2U}) {
       CHECK(gradient_error(value, layer->weights[i]) < 1e-6);
     }
     CHECK(all_zero(layer->weights[1].grad()));

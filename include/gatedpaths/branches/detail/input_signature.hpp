@@ -126,7 +126,8 @@ class GATEDPATHS_EXPORT InputSignature {
   }
   template <class... T>
   void add(const std::tuple<T...>& values) {
-    std::apply([this](const auto&... value) { (add(value), ...); }, values);
+    std::apply(
+        [this](const auto&... value) { (this->add(value), ...); }, values);
   }
   template <class A, class B>
   void add(const std::pair<A, B>& values) {
@@ -137,7 +138,7 @@ class GATEDPATHS_EXPORT InputSignature {
   void add(const std::variant<T...>& value) {
     code_.push_back(static_cast<int64_t>(value.index()));
     if (!value.valueless_by_exception()) {
-      std::visit([this](const auto& held) { add(held); }, value);
+      std::visit([this](const auto& held) { this->add(held); }, value);
     }
   }
   template <class T>
