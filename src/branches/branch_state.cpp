@@ -11,7 +11,7 @@ namespace gatedpaths::detail {
 namespace {
 
 uint64_t look_of(const at::Tensor& weight) {
-  uint64_t hash = static_cast<uint64_t>(weight.scalar_type());
+  auto hash = static_cast<uint64_t>(weight.scalar_type());
   hash = hash_mix(hash, static_cast<uint64_t>(weight.device().type()));
   hash = hash_mix(hash, static_cast<uint64_t>(weight.device().index()));
   hash = hash_mix(hash, static_cast<uint64_t>(weight.suggest_memory_format()));

@@ -92,7 +92,7 @@ void copy_rows(
     const at::Tensor& rows,
     const at::Tensor& source) {
   const size_t bytes = row_bytes(target);
-  const int64_t* to = rows.const_data_ptr<int64_t>();
+  const auto* to = rows.const_data_ptr<int64_t>();
   auto* out = static_cast<char*>(target.mutable_data_ptr());
   const auto* in = static_cast<const char*>(source.const_data_ptr());
   for_each_row(rows.size(0), bytes, [&](size_t i) {
@@ -132,7 +132,7 @@ void clear_other_rows(const at::Tensor& sum, const Rows& rows) {
   }
   std::vector<bool> written(static_cast<size_t>(target.size(0)));
   for (const auto& list : rows) {
-    const int64_t* row = list.const_data_ptr<int64_t>();
+    const auto* row = list.const_data_ptr<int64_t>();
     for (int64_t i = 0; i < list.size(0); ++i) {
       written[static_cast<size_t>(row[i])] = true;
     }

@@ -9,7 +9,8 @@
 namespace gatedpaths {
 
 ConcatGateBase::ConcatGateBase(
-    const ConcatGateOptions& gate_options, std::vector<NamedBranch<>> branches)
+    const ConcatGateOptions& gate_options,
+    const std::vector<NamedBranch<>>& branches)
     : BranchedModule(
           {.gate_kind = "ConcatGate",
            .skip = gate_options.skip(),

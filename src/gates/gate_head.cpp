@@ -136,7 +136,7 @@ void GateDecision::check_single() const {
 }
 
 GateHeadImpl::GateHeadImpl(GateHeadOptions gate_options)
-    : options(std::move(gate_options)) {
+    : options(gate_options) {
   draw_state_.seed = options.seed() ? *options.seed() : detail::fresh_seed();
   GateHeadImpl::reset();
 }

@@ -36,8 +36,10 @@ void check_argument_places(const std::optional<std::vector<int64_t>>& places) {
 
 GatedBranchBase::GatedBranchBase(
     std::shared_ptr<torch::nn::Module> module,
-    const GatedBranchOptions& branch_options)
-    : options(branch_options), module_(std::move(module)), memory_(1) {
+    GatedBranchOptions branch_options)
+    : options(std::move(branch_options)),
+      module_(std::move(module)),
+      memory_(1) {
   TORCH_CHECK_VALUE(
       module_, "GatedBranch: expected a module, got an empty holder");
   detail::check_closed_options(

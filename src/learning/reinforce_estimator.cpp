@@ -69,7 +69,7 @@ torch::Tensor ReinforceEstimator::objective(const torch::Tensor& loss) {
       applied(),
       "ReinforceEstimator::objective: expected the loss of a path of apply, "
       "got none applied since the last apply_plain or finish_step");
-  const double value = loss.detach().item<double>();
+  const auto value = loss.detach().item<double>();
   TORCH_CHECK_VALUE(
       std::isfinite(value),
       fmt::format(

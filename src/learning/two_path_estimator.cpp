@@ -151,6 +151,7 @@ void TwoPathEstimator::finish_step() {
     const auto pick = [&branches =
                            touched.branches](const torch::Tensor& from) {
       std::vector<torch::Tensor> picked;
+      picked.reserve(branches.size());
       for (const int64_t branch : branches) {
         picked.push_back(from.select(0, branch));
       }

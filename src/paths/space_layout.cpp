@@ -36,6 +36,7 @@ uint64_t hash_of(const std::vector<GateLayout>& gates) {
 
 std::vector<std::string> names_of(const std::vector<GateLayout>& gates) {
   std::vector<std::string> names;
+  names.reserve(gates.size());
   for (const GateLayout& gate : gates) {
     names.push_back(gate.name);
   }

@@ -237,7 +237,7 @@ std::vector<torch::Tensor> OpenOptimizer::parameters() {
 }
 
 torch::Tensor OpenOptimizer::step(
-    torch::optim::Optimizer::LossClosure closure) {
+    const torch::optim::Optimizer::LossClosure& closure) {
   check_groups();
   torch::Tensor loss;
   if (closure) {
@@ -289,6 +289,7 @@ void OpenOptimizer::remember() {
     }
   }
   // By index, since units of slots, which have no layers, are appended.
+  // NOLINTNEXTLINE(modernize-loop-convert)
   for (size_t i = 0; i < used_.size(); ++i) {
     for (const size_t number : units_[used_[i]].consumers) {
       const Consumer& consumer = consumers_[number];

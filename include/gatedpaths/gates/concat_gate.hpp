@@ -80,7 +80,7 @@ class GATEDPATHS_EXPORT ConcatGateBase : public BranchedModule {
   /// that contradict each other.
   ConcatGateBase(
       const ConcatGateOptions& gate_options,
-      std::vector<NamedBranch<>> branches);
+      const std::vector<NamedBranch<>>& branches);
 };
 
 /// The module behind `ConcatGate`, which see.
@@ -92,8 +92,8 @@ class ConcatGateImpl
   /// the options do not fit, see `ConcatGate`.
   ConcatGateImpl(
       const ConcatGateOptions& gate_options,
-      std::vector<NamedBranch<>> branches)
-      : ConcatGateImpl::DeepCopied(gate_options, std::move(branches)) {}
+      const std::vector<NamedBranch<>>& branches)
+      : ConcatGateImpl::DeepCopied(gate_options, branches) {}
 
   /// As `ConcatGateBase::forward`. Here too, so that
   /// `torch::nn::Sequential::at` and `torch::nn::AnyModule::get` can give the

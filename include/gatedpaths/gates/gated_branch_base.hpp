@@ -113,7 +113,7 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   /// each other.
   GatedBranchBase(
       std::shared_ptr<torch::nn::Module> module,
-      const GatedBranchOptions& branch_options);
+      GatedBranchOptions branch_options);
 
   /// Which samples the child runs on; see `begin_forward_samples`, which says
   /// what `c10::ValueError` is thrown for.

@@ -30,7 +30,7 @@ class SlotBatchNormOptions {
   /// `num_features` is their sum.
   SlotBatchNormOptions(
       std::vector<int64_t> slot_channels, torch::nn::BatchNormOptions dense)
-      : slot_channels_(std::move(slot_channels)), dense_(std::move(dense)) {}
+      : slot_channels_(std::move(slot_channels)), dense_(dense) {}
 
   /// The channels of each slot.
   TORCH_ARG(std::vector<int64_t>, slot_channels);

@@ -117,7 +117,8 @@ class GATEDPATHS_EXPORT OpenOptimizer {
   /// Throws: `c10::Error` where the optimizer was given groups or parameters
   /// since this object was made, or where one of these parameters was replaced
   /// in its group; nothing is stepped then.
-  torch::Tensor step(torch::optim::Optimizer::LossClosure closure = nullptr);
+  torch::Tensor step(
+      const torch::optim::Optimizer::LossClosure& closure = nullptr);
 
   /// Remembers what is open now, or ran in the last forward, as `apply` does
   /// of what was: for gradients that are written by hand. What a backward

@@ -173,10 +173,12 @@ class GATEDPATHS_EXPORT InputSignature {
   }
   template <class T>
   void add(const T& value) {
-    if constexpr (std::is_pointer_v<T> || !std::is_object_v<T>) {
+    // Where a pointer points, a smart one too, says nothing.
+    constexpr bool kIsPointer =
+        std::is_pointer_v<T> || !std::is_object_v<T> ||
+        (requires { *value; } && requires { value.get(); });
+    if constexpr (kIsPointer) {
       return;
-    } else if constexpr (requires { *value; } && requires { value.get(); }) {
-      return;  // a smart pointer: where it points says nothing
     } else if constexpr (requires {
                            { std::hash<T>{}(value) } -> std::same_as<size_t>;
                          }) {

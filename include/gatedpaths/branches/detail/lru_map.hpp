@@ -26,8 +26,8 @@ class LruMap {
     }
     return *this;
   }
-  LruMap(LruMap&&) = default;
-  LruMap& operator=(LruMap&&) = default;
+  LruMap(LruMap&&) noexcept = default;
+  LruMap& operator=(LruMap&&) noexcept = default;
   ~LruMap() = default;
 
   size_t size() const noexcept { return items_.size(); }
