@@ -57,7 +57,7 @@ install(
 
 # ---- Targets, installed and in the build folder ----
 
-# Two files, since only the component Source needs fmt.
+# Two files, since only the component Source needs headers of others.
 foreach(export IN ITEMS GatedPathsTargets GatedPathsSourceTargets)
   install(
     EXPORT ${export}
