@@ -45,6 +45,8 @@
 #include <gatedpaths/depth/stochastic_depth.hpp>
 #include <gatedpaths/exchange/checkpoint.hpp>
 #include <gatedpaths/exchange/dense_state.hpp>
+#include <gatedpaths/exchange/derive.hpp>
+#include <gatedpaths/exchange/reset_weights.hpp>
 #include <gatedpaths/gates/branch_weighting.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
 #include <gatedpaths/gates/choice_block.hpp>

@@ -40,6 +40,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/branches/branch_state.cpp>
 #include <gatedpaths/src/branches/clone_module.cpp>
 #include <gatedpaths/src/branches/closed_spec.cpp>
+#include <gatedpaths/src/branches/hollow.cpp>
 #include <gatedpaths/src/branches/input_memory.cpp>
 #include <gatedpaths/src/branches/input_signature.cpp>
 #include <gatedpaths/src/branches/input_watch.cpp>
@@ -62,6 +63,9 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/depth/stochastic_depth.cpp>
 #include <gatedpaths/src/exchange/checkpoint.cpp>
 #include <gatedpaths/src/exchange/dense_state.cpp>
+#include <gatedpaths/src/exchange/derive.cpp>
+#include <gatedpaths/src/exchange/narrowing.cpp>
+#include <gatedpaths/src/exchange/reset_weights.cpp>
 #include <gatedpaths/src/exchange/save_atomically.cpp>
 #include <gatedpaths/src/exchange/state_copies.cpp>
 #include <gatedpaths/src/exchange/state_difference.cpp>

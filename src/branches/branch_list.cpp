@@ -10,6 +10,7 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace gatedpaths::detail {
@@ -40,9 +41,11 @@ BranchList::BranchList(
     std::optional<int64_t> concat_dim)
     : gate_kind_(std::move(gate_kind)),
       branches_(std::move(branches)),
+      places_(branches_.size()),
       default_shape_(std::move(default_shape)),
       concat_dim_(concat_dim),
       memory_(branches_.size()) {
+  std::iota(places_.begin(), places_.end(), 0);
   for (int64_t i = 0; i < size(); ++i) {
     TORCH_CHECK_VALUE(
         (*this)[i].branch,
@@ -55,11 +58,44 @@ BranchList::BranchList(
 
 std::vector<std::string> BranchList::names() const {
   std::vector<std::string> names;
-  names.reserve(branches_.size());
-  for (const auto& branch : branches_) {
-    names.push_back(branch.name);
+  names.reserve(places_.size());
+  for (int64_t i = 0; i < num_kept(); ++i) {
+    names.push_back(kept(i).name);
   }
   return names;
+}
+
+bool BranchList::is_first_with_module(int64_t kept) const {
+  const auto& module = this->kept(kept).branch.ptr();
+  return std::none_of(
+      places_.begin(), places_.begin() + kept, [&](int64_t place) {
+        return (*this)[place].branch.ptr() == module;
+      });
+}
+
+std::shared_ptr<BranchList> BranchList::narrowed(c10::IntArrayRef kept) const {
+  auto rest = std::make_shared<BranchList>(
+      gate_kind_, branches_, default_shape_, concat_dim_);
+  rest->places_.clear();
+  for (const int64_t index : kept) {
+    rest->places_.push_back(place(index));
+  }
+  return rest;
+}
+
+std::vector<std::shared_ptr<torch::nn::Module>> BranchList::gone() const {
+  std::vector<std::shared_ptr<torch::nn::Module>> modules;
+  for (int64_t i = 0; i < size(); ++i) {
+    const auto& module = (*this)[i].branch.ptr();
+    const bool is_kept =
+        std::any_of(places_.begin(), places_.end(), [&](int64_t place) {
+          return (*this)[place].branch.ptr() == module;
+        });
+    if (!is_kept && first_with_module_of(i) == i) {
+      modules.push_back(module);
+    }
+  }
+  return modules;
 }
 
 int64_t BranchList::first_with_module_of(int64_t index) const {
@@ -188,6 +224,12 @@ std::shared_ptr<BranchList> BranchList::clone(
     branch = branch.rebind(
         first < i ? (*copy)[first].branch.ptr()
                   : clone_module(*(*this)[i].branch.ptr(), device));
+  }
+  copy->places_ = places_;
+  const auto hollow = gone();
+  const auto copies = copy->gone();
+  for (size_t i = 0; i < hollow.size(); ++i) {
+    HollowTensors(*hollow[i]).make_hollow_too(*copies[i]);
   }
   return copy;
 }

@@ -8,6 +8,11 @@
 #include <gatedpaths/branches/output_shape.hpp>
 #include <gatedpaths/export.hpp>
 
+#include "hollow.hpp"
+
+#include <c10/util/ArrayRef.h>
+#include <torch/nn/module.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -29,21 +34,50 @@ class BranchList {
       OutputShape default_shape,
       std::optional<int64_t> concat_dim);
 
+  /// How many there are, those that are gone included. All functions number
+  /// branches in this list, where what is gone keeps its place.
   int64_t size() const noexcept {
     return static_cast<int64_t>(branches_.size());
+  }
+
+  /// How many are not gone.
+  int64_t num_kept() const noexcept {
+    return static_cast<int64_t>(places_.size());
+  }
+  /// The number in this list of the branch that is `kept` among those not gone:
+  /// as gates and their users number them.
+  int64_t place(int64_t kept) const {
+    return places_[static_cast<size_t>(kept)];
+  }
+  /// The branch that is `kept` among those not gone.
+  const NamedBranch<>& kept(int64_t kept) const { return (*this)[place(kept)]; }
+
+  /// Whether the module of this kept branch is that of none before it.
+  bool is_first_with_module(int64_t kept) const;
+
+  /// The list without all but the branches `kept`, which are numbered among
+  /// those not gone. What is gone is still asked for the shape of its zeros,
+  /// see `make_hollow`.
+  std::shared_ptr<BranchList> narrowed(c10::IntArrayRef kept) const;
+
+  /// Moves the modules that are gone, which no module registers.
+  template <class... To>
+  void move_gone(To... to) const {
+    for (const auto& module : gone()) {
+      const HollowTensors hollow(*module);
+      module->to(to...);
+    }
   }
   const NamedBranch<>& operator[](int64_t index) const {
     return branches_[static_cast<size_t>(index)];
   }
+  /// The names of those that are not gone.
   std::vector<std::string> names() const;
   const std::string& gate_kind() const noexcept { return gate_kind_; }
   /// How messages name a branch; valid as long as the list.
   BranchLabel label(int64_t index) const {
     return {gate_kind_, index, (*this)[index].name};
   }
-
-  /// The first branch that has the same module; itself where none is before it.
-  int64_t first_with_module_of(int64_t index) const;
 
   /// The entry for such an input.
   std::shared_ptr<OutputEntry> entry(const at::Tensor& input);
@@ -88,6 +122,8 @@ class BranchList {
       const std::optional<at::Device>& device) const;
 
  private:
+  int64_t first_with_module_of(int64_t index) const;
+  std::vector<std::shared_ptr<torch::nn::Module>> gone() const;
   const OutputShape& shape_of(int64_t index) const;
   ClosedBranch closed_branch(int64_t index) const;
   uint64_t state_of(int64_t index) const {
@@ -128,6 +164,7 @@ class BranchList {
 
   std::string gate_kind_;
   std::vector<NamedBranch<>> branches_;
+  std::vector<int64_t> places_;  // of those that are not gone
   OutputShape default_shape_;
   std::optional<int64_t> concat_dim_;
   mutable OutputMemory memory_;  // saves work, and decides nothing

@@ -13,6 +13,8 @@
 namespace gatedpaths::detail {
 namespace {
 
+thread_local SharedClones* innermost_clones = nullptr;
+
 // A class without a clone() of its own is copied as the one that it derives
 // from, and in a Sequential as nothing.
 void check_copy(const torch::nn::Module& from, const torch::nn::Module* to) {
@@ -79,6 +81,12 @@ void restore(const torch::nn::Module& from, torch::nn::Module& to) {
 
 }  // namespace
 
+SharedClones::SharedClones() : outer_(innermost_clones) {
+  innermost_clones = this;
+}
+
+SharedClones::~SharedClones() { innermost_clones = outer_; }
+
 std::string type_text(const torch::nn::Module* module) {
   return module == nullptr ? "none"
                            : "a " + c10::demangle(typeid(*module).name());
@@ -87,11 +95,21 @@ std::string type_text(const torch::nn::Module* module) {
 std::shared_ptr<torch::nn::Module> clone_module(
     const torch::nn::Module& module,
     const std::optional<torch::Device>& device) {
+  auto* const shared = innermost_clones;
+  if (shared != nullptr) {
+    const auto known = shared->clones.find(&module);
+    if (known != shared->clones.end()) {
+      return known->second;
+    }
+  }
   // The copy's layers draw weights before they get those of the module.
   const OwnStreams streams;
   auto copy = module.clone(device);
   check_copy(module, copy.get());
   restore(module, *copy);
+  if (shared != nullptr) {
+    shared->clones.emplace(&module, copy);
+  }
   return copy;
 }
 

@@ -59,7 +59,7 @@ torch::Tensor LayerDropBase::forward(const torch::Tensor& input) {
   TORCH_CHECK_VALUE(
       input.defined(),
       "LayerDrop::forward: expected a tensor, got an undefined one");
-  if (is_training() && draw_state() && drop_rate_ > 0) {
+  if (is_training() && draw_state() && drop_rate_ > 0 && num_branches() > 0) {
     draw_layers();
   } else {
     begin_forward(/*training=*/false);
@@ -68,7 +68,7 @@ torch::Tensor LayerDropBase::forward(const torch::Tensor& input) {
   for (const int64_t index : ran_branches()) {
     detail::InputWatch watch;
     auto next = any_branch(index).forward(watch.watch(output));
-    watch.check_open(branches()->label(index));
+    watch.check_open(branches()->label(branches()->place(index)));
     TORCH_CHECK_VALUE(
         next.sizes() == output.sizes(),
         "LayerDrop::forward: expected layer ",

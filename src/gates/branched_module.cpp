@@ -4,6 +4,7 @@
 #include <gatedpaths/branches/detail/input_memory.hpp>
 #include <gatedpaths/branches/detail/input_watch.hpp>
 #include <gatedpaths/branches/detail/sample_gates.hpp>
+#include <gatedpaths/slots/slot_consumer.hpp>
 
 #include "../branches/branch_list.hpp"
 #include "../branches/detach_alone.hpp"
@@ -38,16 +39,21 @@ BranchedModule::BranchedModule(
       settings.max_open);
   init_sample_gates(
       settings.gate_kind, /*open_dims=*/2, settings.skip, settings.capacity);
-  for (int64_t i = 0; i < branches_->size(); ++i) {
-    if (branches_->first_with_module_of(i) == i) {
-      register_module((*branches_)[i].name, (*branches_)[i].branch.ptr());
+  register_branches();
+}
+
+void BranchedModule::register_branches() {
+  for (int64_t i = 0; i < branches_->num_kept(); ++i) {
+    if (branches_->is_first_with_module(i)) {
+      const auto& branch = branches_->kept(i);
+      register_module(branch.name, branch.branch.ptr());
     }
   }
 }
 
 const torch::nn::Module& BranchedModule::branch_module(int64_t index) const {
   check_branch_index("branch_module", index);
-  return *(*branches_)[index].branch.ptr();
+  return *branches_->kept(index).branch.ptr();
 }
 
 std::string_view BranchedModule::gate_kind() const noexcept {
@@ -57,16 +63,19 @@ std::string_view BranchedModule::gate_kind() const noexcept {
 void BranchedModule::to(
     torch::Device device, torch::Dtype dtype, bool non_blocking) {
   branches_->clear_memory();
+  branches_->move_gone(device, dtype, non_blocking);
   Module::to(device, dtype, non_blocking);
 }
 
 void BranchedModule::to(torch::Dtype dtype, bool non_blocking) {
   branches_->clear_memory();
+  branches_->move_gone(dtype, non_blocking);
   Module::to(dtype, non_blocking);
 }
 
 void BranchedModule::to(torch::Device device, bool non_blocking) {
   branches_->clear_memory();
+  branches_->move_gone(device, non_blocking);
   Module::to(device, non_blocking);
 }
 
@@ -74,7 +83,7 @@ void BranchedModule::forget_outputs() noexcept { branches_->clear_memory(); }
 
 const AnyBranch& BranchedModule::any_branch(int64_t index) const {
   check_branch_index("branch", index);
-  return (*branches_)[index].branch;
+  return branches_->kept(index).branch;
 }
 
 detail::BranchOutputs BranchedModule::run_branches(
@@ -100,7 +109,8 @@ detail::BranchOutputs BranchedModule::run_branches(
     // At once: a later branch may be the last, which may work in place.
     hold(
         index,
-        detail::apart_from(input, shared.run_open(index, *outputs.entry)));
+        detail::apart_from(
+            input, shared.run_open(branches_->place(index), *outputs.entry)));
   };
   if (!closed_run) {
     for (const int64_t index : open) {
@@ -115,7 +125,8 @@ detail::BranchOutputs BranchedModule::run_branches(
       run_open(index);
       continue;
     }
-    auto value = shared.run_closed(index, *outputs.entry, track_statistics_);
+    auto value = shared.run_closed(
+        branches_->place(index), *outputs.entry, track_statistics_);
     if (closed_value_ == ClosedValue::kDetached) {
       hold(index, detail::detach_alone(std::move(value)));
     }
@@ -138,10 +149,11 @@ detail::BranchOutputs BranchedModule::run_samples(
     // depend on how many samples another has.
     detail::InputWatch watch;
     const auto own = has_all ? watch.watch(input) : inputs[i];
+    const int64_t place = branches_->place(index);
     auto value = gates.is_partial()
-                     ? branches_->run_samples(index, own, *outputs.entry)
-                     : branches_->run_open(index, own, *outputs.entry);
-    watch.check_open(branches_->label(index));
+                     ? branches_->run_samples(place, own, *outputs.entry)
+                     : branches_->run_open(place, own, *outputs.entry);
+    watch.check_open(branches_->label(place));
     outputs.positions.push_back(index);
     outputs.values.push_back(
         has_all ? detail::apart_from(input, value) : std::move(value));
@@ -151,11 +163,49 @@ detail::BranchOutputs BranchedModule::run_samples(
 
 void BranchedModule::copy_parts(const std::optional<torch::Device>& device) {
   branches_ = branches_->clone(device);
-  for (int64_t i = 0; i < branches_->size(); ++i) {
-    if (branches_->first_with_module_of(i) == i) {
-      replace_module((*branches_)[i].name, (*branches_)[i].branch.ptr());
+  for (int64_t i = 0; i < branches_->num_kept(); ++i) {
+    if (branches_->is_first_with_module(i)) {
+      const auto& branch = branches_->kept(i);
+      replace_module(branch.name, branch.branch.ptr());
     }
   }
+}
+
+void BranchedModule::check_kept(c10::IntArrayRef kept) const {
+  SampleGatedModule::check_kept(kept);
+  const auto count = static_cast<int64_t>(kept.size());
+  TORCH_CHECK_VALUE(
+      count == num_branches() || skip() != Skip::kNoGrad ||
+          closed_value_ != ClosedValue::kDetached,
+      gate_kind(),
+      "::keep_only: expected a gate whose closed branches have no part in its "
+      "result, got closed_value=kDetached, and ",
+      num_branches() - count,
+      " of ",
+      num_branches(),
+      " branches to drop");
+}
+
+void BranchedModule::drop_branches(c10::IntArrayRef kept) {
+  for (int64_t i = 0; i < branches_->num_kept(); ++i) {
+    if (branches_->is_first_with_module(i)) {
+      unregister_module(branches_->kept(i).name);
+    }
+  }
+  // What else is registered stands behind the branches, as before.
+  const auto others = named_children();
+  for (const auto& other : others) {
+    unregister_module(other.key());
+  }
+  branches_ = branches_->narrowed(kept);
+  register_branches();
+  for (const auto& other : others) {
+    register_module(other.key(), other.value());
+  }
+}
+
+bool BranchedModule::feeds(const SlotConsumer& layer) const {
+  return layer.took_from(branches_);
 }
 
 std::string BranchedModule::open_text() const {

@@ -155,6 +155,11 @@ void ChoiceBlockBase::set_weighting(
   weighting_ = std::move(weighting);
 }
 
+void ChoiceBlockBase::drop_branches(c10::IntArrayRef kept) {
+  BranchedModule::drop_branches(kept);
+  set_weighting(nullptr);
+}
+
 void ChoiceBlockBase::copy_parts(const std::optional<torch::Device>& device) {
   BranchedModule::copy_parts(device);
   set_weighting(nullptr);

@@ -5,12 +5,14 @@
 #include <gatedpaths/branches/detail/clone_module.hpp>
 
 #include "../branches/detach_alone.hpp"
+#include "../branches/hollow.hpp"
 #include "closed_options.hpp"
 
 #include <ATen/ops/zeros_like.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <ostream>
 #include <set>
@@ -83,17 +85,18 @@ void GatedBranchBase::pretty_print(std::ostream& stream) const {
 
 void GatedBranchBase::to(
     torch::Device device, torch::Dtype dtype, bool non_blocking) {
-  memory_.clear();
+  move_gone(
+      [&](torch::nn::Module& gone) { gone.to(device, dtype, non_blocking); });
   Module::to(device, dtype, non_blocking);
 }
 
 void GatedBranchBase::to(torch::Dtype dtype, bool non_blocking) {
-  memory_.clear();
+  move_gone([&](torch::nn::Module& gone) { gone.to(dtype, non_blocking); });
   Module::to(dtype, non_blocking);
 }
 
 void GatedBranchBase::to(torch::Device device, bool non_blocking) {
-  memory_.clear();
+  move_gone([&](torch::nn::Module& gone) { gone.to(device, non_blocking); });
   Module::to(device, non_blocking);
 }
 
@@ -340,11 +343,42 @@ void GatedBranchBase::learn_numbers(
   }
 }
 
+void GatedBranchBase::check_kept(c10::IntArrayRef kept) const {
+  SampleGatedModule::check_kept(kept);
+  TORCH_CHECK_VALUE(
+      static_cast<int64_t>(kept.size()) == num_branches() ||
+          options.skip() != Skip::kNoGrad ||
+          options.closed_value() != ClosedValue::kDetached,
+      "GatedBranch::keep_only: expected a gate whose closed branch has no part "
+      "in its result, got closed_value=kDetached, and the branch to drop");
+}
+
+// What is dropped is the only branch; it is still asked for its shape.
+void GatedBranchBase::drop_branches(c10::IntArrayRef /*kept*/) {
+  unregister_module(kBranchName);
+  options.skip(Skip::kZeroFill);
+  memory_.clear();
+}
+
 std::shared_ptr<torch::nn::Module> GatedBranchBase::clone_branch(
     const std::optional<torch::Device>& device) {
+  const auto original = module_;
   module_ = detail::clone_module(*module_, device);
   memory_.clear();
+  if (num_branches() == 0) {
+    detail::HollowTensors(*original).make_hollow_too(*module_);
+    return module_;
+  }
   return replace_module(kBranchName, module_);
+}
+
+void GatedBranchBase::move_gone(
+    const std::function<void(torch::nn::Module&)>& move) {
+  memory_.clear();
+  if (num_branches() == 0) {
+    const detail::HollowTensors hollow(*module_);
+    move(*module_);
+  }
 }
 
 detail::BranchLabel GatedBranchBase::label() const {

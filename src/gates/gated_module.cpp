@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <unordered_map>
 #include <utility>
 
@@ -99,33 +100,41 @@ void GatedModule::set_open(std::initializer_list<int64_t> indices) {
   set_open(c10::IntArrayRef(indices.begin(), indices.size()));
 }
 
-void GatedModule::set_open(c10::IntArrayRef indices) {
-  // A copy, since `indices` may well be a part of `applied_` itself.
+// A copy, since `indices` may well be a part of `applied_` itself.
+c10::SmallVector<int64_t, 16> GatedModule::checked_open(
+    std::string_view method, c10::IntArrayRef indices) const {
   c10::SmallVector<int64_t, 16> open(indices.begin(), indices.end());
   std::sort(open.begin(), open.end());
   if (!open.empty()) {
-    check_branch_index("set_open", open.front());
-    check_branch_index("set_open", open.back());
+    check_branch_index(method, open.front());
+    check_branch_index(method, open.back());
   }
   const auto twice = std::adjacent_find(open.begin(), open.end());
   TORCH_CHECK_VALUE(
       twice == open.end(),
       fmt::format(
-          "{}::set_open: expected different branches, got {} ('{}') twice",
+          "{}::{}: expected different branches, got {} ('{}') twice",
           gate_kind(),
+          method,
           *twice,
           names_[static_cast<size_t>(*twice)]));
   const auto count = static_cast<int64_t>(open.size());
   TORCH_CHECK_VALUE(
       min_open_ <= count && count <= max_open_,
       fmt::format(
-          "{}::set_open: expected {} to {} open branches, got {} ({}) of ({})",
+          "{}::{}: expected {} to {} open branches, got {} ({}) of ({})",
           gate_kind(),
+          method,
           min_open_,
           max_open_,
           count,
           detail::numbers(open),
           detail::quoted(names_)));
+  return open;
+}
+
+void GatedModule::set_open(c10::IntArrayRef indices) {
+  const auto open = checked_open("set_open", indices);
   applied_.assign(open.begin(), open.end());
   drawn_holds_ = false;
   ran_.reset();
@@ -137,6 +146,44 @@ void GatedModule::set_open(c10::ArrayRef<std::string> names) {
     indices.push_back(find_branch(*this, "set_open", name));
   }
   set_open(c10::IntArrayRef(indices));
+}
+
+void GatedModule::check_kept(c10::IntArrayRef kept) const {
+  checked_open("keep_only", kept);
+}
+
+void GatedModule::keep_only(c10::IntArrayRef kept) {
+  check_kept(kept);
+  const auto open = checked_open("keep_only", kept);
+  const auto count = static_cast<int64_t>(open.size());
+  if (count < num_branches()) {
+    drop_branches(open);
+    num_dropped_ += num_branches() - count;
+    std::vector<std::string> names;
+    for (const int64_t index : open) {
+      names.push_back(std::move(names_[static_cast<size_t>(index)]));
+    }
+    names_ = std::move(names);
+  }
+  max_open_ = count;
+  if (is_drawn_by_nature()) {
+    min_open_ = std::min(min_open_, count);
+  } else {
+    min_open_ = count;
+    draw_state_.reset();
+  }
+  applied_.resize(open.size());
+  std::iota(applied_.begin(), applied_.end(), 0);
+  drawn_holds_ = false;
+  ran_.reset();
+}
+
+void GatedModule::drop_branches(c10::IntArrayRef /*kept*/) {
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      false,
+      gate_kind(),
+      "::keep_only: expected a class that overrides drop_branches, got one "
+      "that does not, whose branches cannot be dropped");
 }
 
 void GatedModule::draw_each_forward() {

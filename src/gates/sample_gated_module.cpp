@@ -158,6 +158,14 @@ SampleGatedModule::begin_forward_all_samples(
 void SampleGatedModule::check_open(
     const at::Tensor& input, const at::Tensor& open) const {
   TORCH_CHECK_VALUE(
+      num_dropped() == 0,
+      gate_kind(),
+      "::forward: expected a gate with all of its branches for gates for each "
+      "sample, got one that was derived for a path, without ",
+      num_dropped(),
+      " of ",
+      num_dropped() + num_branches());
+  TORCH_CHECK_VALUE(
       skip_ == Skip::kZeroFill,
       gate_kind(),
       "::forward: expected skip=kZeroFill for gates for each sample, got skip=",

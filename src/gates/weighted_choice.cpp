@@ -66,10 +66,13 @@ torch::Tensor ChoiceBlockBase::forward_weighted(const torch::Tensor& input) {
   if (wants_gradient && weighting->other >= 0) {
     // First, since the active branch may change its input in place.
     other = detail::detach_alone(branches()->run_closed(
-        weighting->other, input, *entry, /*track_statistics=*/false));
+        branches()->place(weighting->other),
+        input,
+        *entry,
+        /*track_statistics=*/false));
   }
-  const auto output =
-      detail::apart_from(input, branches()->run_open(active, input, *entry));
+  const auto output = detail::apart_from(
+      input, branches()->run_open(branches()->place(active), input, *entry));
   return wants_gradient
              ? detail::straight_through(weighting->weights(), output, other)
              : output;
@@ -94,7 +97,7 @@ torch::Tensor ChoiceBlockBase::mixture(const torch::Tensor& input) {
   torch::Tensor sum;
   auto dtype = at::ScalarType::Undefined;
   for (const int64_t index : all) {
-    const auto output = shared.run_open(index, *entry);
+    const auto output = shared.run_open(branches()->place(index), *entry);
     dtype = sum.defined() ? c10::promoteTypes(dtype, output.scalar_type())
                           : output.scalar_type();
     // A weight has no dim, so that it does not decide the dtype.

@@ -50,7 +50,9 @@ FoundGates find_gates(torch::nn::Module& root, const GateFilter& takes) {
         if (!seen.emplace(&at.module, at.around, place).second) {
           return false;
         }
-        if (auto* gate = dynamic_cast<GatedModule*>(&at.module)) {
+        auto* gate = dynamic_cast<GatedModule*>(&at.module);
+        // One whose branches were all dropped has nothing left to set.
+        if (gate != nullptr && gate->num_branches() > 0) {
           const auto number = static_cast<int64_t>(found.size());
           const auto [known, is_new] = number_of.try_emplace(gate, number);
           if (is_new) {

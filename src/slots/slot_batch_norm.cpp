@@ -6,6 +6,8 @@
 #include "dense_parts.hpp"
 #include "slot_layer.hpp"
 
+#include <c10/util/accumulate.h>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -36,7 +38,7 @@ SlotBatchNormImpl<D>::SlotBatchNormImpl(SlotBatchNormOptions layer_options)
 template <size_t D>
 void SlotBatchNormImpl<D>::reset() {
   const auto& channels = options.slot_channels();
-  detail::check_slot_sizes(kNorm<D>, "slot_channels", channels);
+  detail::check_slot_sizes(kNorm<D>, "slot_channels", channels, may_be_empty_);
   detail::check_sum(
       kNorm<D>,
       "slot_channels",
@@ -55,6 +57,7 @@ void SlotBatchNormImpl<D>::reset() {
 template <size_t D>
 Slots SlotBatchNormImpl<D>::forward(const Slots& slots) {
   detail::check_slots(kNorm<D>, slots, options.slot_channels(), /*dim=*/1);
+  take(slots);
   use(slots.positions());
   Slots result = slots;
   for (size_t i = 0; i < result.values_.size(); ++i) {
@@ -62,6 +65,21 @@ Slots SlotBatchNormImpl<D>::forward(const Slots& slots) {
     result.values_[i] = norms[slot]->forward(result.values_[i]);
   }
   return result;
+}
+
+template <size_t D>
+void SlotBatchNormImpl<D>::drop_slots(c10::IntArrayRef kept) {
+  options.slot_channels(detail::take_kept(options.slot_channels(), kept));
+  options.dense(with_features(
+      options.dense(), c10::sum_integers(options.slot_channels())));
+  for (size_t i = 0; i < norms.size(); ++i) {
+    this->unregister_module(std::to_string(i));
+  }
+  norms = detail::take_kept(norms, kept);
+  may_be_empty_ = norms.empty();
+  for (size_t i = 0; i < norms.size(); ++i) {
+    this->register_module(std::to_string(i), norms[i]);
+  }
 }
 
 template <size_t D>

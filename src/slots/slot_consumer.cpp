@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/slots/slot_consumer.hpp>
 
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <functional>
 #include <numeric>
 #include <utility>
 
@@ -23,6 +27,48 @@ void SlotConsumer::use(c10::IntArrayRef positions) {
       used_.push_back(slot);
     }
   }
+}
+
+void SlotConsumer::keep_slots(c10::IntArrayRef kept) {
+  TORCH_CHECK_VALUE(
+      std::adjacent_find(kept.begin(), kept.end(), std::greater_equal<>()) ==
+          kept.end(),
+      "SlotConsumer::keep_slots: expected ascending slots, got ",
+      kept);
+  TORCH_CHECK_INDEX(
+      kept.empty() || (kept.front() >= 0 && kept.back() < num_slots()),
+      "SlotConsumer::keep_slots: expected slots in [0, ",
+      num_slots(),
+      "), got ",
+      kept);
+  if (static_cast<int64_t>(kept.size()) < num_slots()) {
+    drop_slots(kept);
+    used_.clear();
+    is_used_.clear();
+  }
+}
+
+void SlotConsumer::drop_slots(c10::IntArrayRef /*kept*/) {
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      false,
+      "SlotConsumer::keep_slots: expected a class that overrides drop_slots, "
+      "got one that does not, whose slots cannot be dropped");
+}
+
+void SlotConsumer::remember_taken(
+    const std::shared_ptr<detail::BranchList>& branches) {
+  std::erase_if(taken_, [](const auto& gate) { return gate.expired(); });
+  if (!took_from(branches)) {
+    taken_.push_back(branches);
+  }
+  last_taken_ = branches;
+}
+
+bool SlotConsumer::took_from(
+    const std::shared_ptr<detail::BranchList>& branches) const {
+  return std::any_of(taken_.begin(), taken_.end(), [&](const auto& gate) {
+    return gate.lock() == branches;
+  });
 }
 
 struct SlotConsumer::KeptUse : detail::KeptState {

@@ -9,6 +9,7 @@
 
 #include <ATen/ops/cat.h>
 #include <c10/util/Exception.h>
+#include <c10/util/accumulate.h>
 #include <torch/nn/functional/conv.h>
 
 #include <fmt/format.h>
@@ -61,7 +62,8 @@ SlotConvImpl<D>::SlotConvImpl(SlotConvOptions<D> layer_options)
 
 template <size_t D>
 void SlotConvImpl<D>::reset() {
-  detail::check_slot_sizes(kLayer<D>, "slot_channels", options.slot_channels());
+  detail::check_slot_sizes(
+      kLayer<D>, "slot_channels", options.slot_channels(), may_be_empty_);
   check_dense_options(options.dense());
   detail::check_sum(
       kLayer<D>,
@@ -69,20 +71,42 @@ void SlotConvImpl<D>::reset() {
       options.slot_channels(),
       "in_channels",
       options.dense().in_channels());
-  // The dense layer's own initialisation: the same seed gives the same numbers.
-  const detail::DenseConv<D> dense(options.dense());
-  const auto parts = dense->weight.detach().split_with_sizes(
-      c10::IntArrayRef(options.slot_channels()), 1);
+  const auto& dense = options.dense();
   weights.clear();
-  for (size_t i = 0; i < parts.size(); ++i) {
+  for (size_t i = 0; i < options.slot_channels().size(); ++i) {
+    std::vector<int64_t> sizes = {
+        dense.out_channels(), options.slot_channels()[i]};
+    sizes.insert(
+        sizes.end(), dense.kernel_size()->begin(), dense.kernel_size()->end());
     weights.push_back(this->register_parameter(
-        fmt::format("weight_{}", i), parts[i].clone()));
+        fmt::format("weight_{}", i), torch::empty(sizes)));
   }
-  const bool has_bias = options.dense().bias();
   bias = this->register_parameter(
       "bias",
-      has_bias ? dense->bias.detach().clone() : torch::Tensor(),
-      has_bias);
+      dense.bias() ? torch::empty(dense.out_channels()) : torch::Tensor(),
+      dense.bias());
+  reset_parameters();
+}
+
+template <size_t D>
+void SlotConvImpl<D>::reset_parameters() {
+  const torch::NoGradGuard no_grad;
+  if (weights.empty()) {
+    if (bias.defined()) {
+      bias.zero_();  // a dense layer of no channels has no scale to draw it by
+    }
+    return;
+  }
+  // The dense layer's own initialisation: the same seed gives the same numbers.
+  const detail::DenseConv<D> dense(options.dense());
+  const auto parts = dense->weight.split_with_sizes(
+      c10::IntArrayRef(options.slot_channels()), 1);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    weights[i].copy_(parts[i]);
+  }
+  if (bias.defined()) {
+    bias.copy_(dense->bias);
+  }
 }
 
 template <size_t D>
@@ -116,6 +140,7 @@ torch::Tensor SlotConvImpl<D>::convolve(
 template <size_t D>
 torch::Tensor SlotConvImpl<D>::forward(const Slots& slots) {
   detail::check_slots(kLayer<D>, slots, options.slot_channels(), /*dim=*/1);
+  take(slots);
   const auto positions = slots.positions();
   const auto values = slots.values();
   options.coast() ? use_all() : use(positions);
@@ -155,23 +180,55 @@ torch::Tensor SlotConvImpl<D>::forward(const Slots& slots) {
 template <size_t D>
 torch::Tensor SlotConvImpl<D>::forward_nothing(const Slots& slots) {
   const auto zeros = slots.empty_value(0, -1);
-  detail::check_slot(
-      kLayer<D>,
-      zeros,
-      slots.dim(),
-      /*slot=*/0,
-      options.slot_channels().front(),
-      /*dim=*/1);
-  if (options.coast()) {
+  const bool has_weights = !weights.empty();
+  if (has_weights) {
+    detail::check_slot(
+        kLayer<D>,
+        zeros,
+        slots.dim(),
+        /*slot=*/0,
+        options.slot_channels().front(),
+        /*dim=*/1);
+  }
+  if (options.coast() && has_weights) {
     return detail::let_coast(
         convolve(zeros, weights.front(), bias), weights, /*open=*/0);
   }
   // Detached, or autocast would keep a weight without a graph in its cache.
-  const auto none =
-      convolve(zeros.narrow(0, 0, 0), weights.front().detach(), {});
+  const auto weight =
+      has_weights ? weights.front().detach() : some_weight(zeros);
+  const auto none = convolve(zeros.narrow(0, 0, 0), weight, {});
   auto sizes = none.sizes().vec();
   sizes.front() = zeros.size(0);
   return detail::bias_alone(bias, sizes, none.options(), /*dim=*/1);
+}
+
+// For the sizes of what a layer without weights gives.
+template <size_t D>
+torch::Tensor SlotConvImpl<D>::some_weight(const torch::Tensor& input) const {
+  std::vector<int64_t> sizes = {options.dense().out_channels(), input.size(1)};
+  const auto& kernel = *options.dense().kernel_size();
+  sizes.insert(sizes.end(), kernel.begin(), kernel.end());
+  return torch::zeros(
+      sizes,
+      input.options().dtype(
+          bias.defined() ? bias.scalar_type() : input.scalar_type()));
+}
+
+template <size_t D>
+void SlotConvImpl<D>::drop_slots(c10::IntArrayRef kept) {
+  options.slot_channels(detail::take_kept(options.slot_channels(), kept));
+  auto dense = options.dense();
+  options.dense(dense.in_channels(c10::sum_integers(options.slot_channels())));
+  weights = detail::take_kept(weights, kept);
+  may_be_empty_ = weights.empty();
+  this->parameters_.clear();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    this->register_parameter(
+        fmt::format("weight_{}", i), weights[i], weights[i].requires_grad());
+  }
+  this->register_parameter(
+      "bias", bias, bias.defined() && bias.requires_grad());
 }
 
 template <size_t D>

@@ -108,9 +108,10 @@ class Coast : public torch::autograd::Function<Coast> {
 void check_slot_sizes(
     std::string_view layer,
     std::string_view option,
-    const std::vector<int64_t>& sizes) {
+    const std::vector<int64_t>& sizes,
+    bool were_dropped) {
   TORCH_CHECK_VALUE(
-      !sizes.empty(),
+      !sizes.empty() || were_dropped,
       layer,
       ": expected ",
       option,

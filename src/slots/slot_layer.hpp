@@ -19,11 +19,24 @@
 
 namespace gatedpaths::detail {
 
-/// Throws for no slot, or one of a size below 1.
+/// Throws for no slot, unless all of them `were_dropped`, or one of a size
+/// below 1.
 void check_slot_sizes(
     std::string_view layer,
     std::string_view option,
-    const std::vector<int64_t>& sizes);
+    const std::vector<int64_t>& sizes,
+    bool were_dropped = false);
+
+/// The elements at `kept`.
+template <class T>
+std::vector<T> take_kept(
+    const std::vector<T>& elements, c10::IntArrayRef kept) {
+  std::vector<T> taken;
+  for (const int64_t index : kept) {
+    taken.push_back(elements[static_cast<size_t>(index)]);
+  }
+  return taken;
+}
 
 /// Throws for a slot that does not exist.
 void check_slot_index(std::string_view layer, int64_t index, int64_t slots);

@@ -40,7 +40,7 @@ SlotLinearImpl::SlotLinearImpl(SlotLinearOptions layer_options)
 
 void SlotLinearImpl::reset() {
   detail::check_slot_sizes(
-      "SlotLinear", "slot_features", options.slot_features());
+      "SlotLinear", "slot_features", options.slot_features(), may_be_empty_);
   TORCH_CHECK_VALUE(
       options.out_features() >= 1,
       "SlotLinear: expected out_features of at least 1, got ",
@@ -60,6 +60,12 @@ void SlotLinearImpl::reset() {
 
 void SlotLinearImpl::reset_parameters() {
   const torch::NoGradGuard no_grad;
+  if (weights.empty()) {
+    if (bias.defined()) {
+      bias.zero_();  // a dense layer of no features has no scale to draw it by
+    }
+    return;
+  }
   // The dense layer's own initialisation: the same seed gives the same numbers.
   const auto dense = dense_like(options);
   const auto parts = dense->weight.split_with_sizes(
@@ -74,6 +80,7 @@ void SlotLinearImpl::reset_parameters() {
 
 torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
   check_slots(slots);
+  take(slots);
   const auto positions = slots.positions();
   const auto values = slots.values();
   options.coast() ? use_all() : use(positions);
@@ -114,28 +121,44 @@ torch::Tensor SlotLinearImpl::forward(const Slots& slots) {
 
 torch::Tensor SlotLinearImpl::forward_nothing(const Slots& slots) {
   const auto zeros = slots.empty_value(0, -1);
-  detail::check_slot(
-      "SlotLinear",
-      zeros,
-      slots.dim(),
-      /*slot=*/0,
-      options.slot_features().front(),
-      /*dim=*/-1);
-  if (options.coast()) {
+  if (!weights.empty()) {
+    detail::check_slot(
+        "SlotLinear",
+        zeros,
+        slots.dim(),
+        /*slot=*/0,
+        options.slot_features().front(),
+        /*dim=*/-1);
+  }
+  if (options.coast() && !weights.empty()) {
     return detail::let_coast(
         at::linear(zeros, weights.front(), bias), weights, /*open=*/0);
   }
   auto sizes = zeros.sizes().vec();
   sizes.back() = options.out_features();
+  const auto like = !weights.empty() ? weights.front().options()
+                    : bias.defined() ? bias.options()
+                                     : zeros.options();
   // Autocast leaves double alone.
-  const auto own = weights.front().scalar_type();
+  const auto own = c10::typeMetaToScalarType(like.dtype());
   const auto autocast = detail::autocast_dtype(zeros.device().type());
   return detail::bias_alone(
       bias,
       sizes,
-      weights.front().options().dtype(
-          own == at::kDouble ? own : autocast.value_or(own)),
+      like.dtype(own == at::kDouble ? own : autocast.value_or(own)),
       /*dim=*/-1);
+}
+
+void SlotLinearImpl::drop_slots(c10::IntArrayRef kept) {
+  options.slot_features(detail::take_kept(options.slot_features(), kept));
+  weights = detail::take_kept(weights, kept);
+  may_be_empty_ = weights.empty();
+  parameters_.clear();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    register_parameter(
+        fmt::format("weight_{}", i), weights[i], weights[i].requires_grad());
+  }
+  register_parameter("bias", bias, bias.defined() && bias.requires_grad());
 }
 
 torch::nn::Linear SlotLinearImpl::to_dense() const {

@@ -66,7 +66,7 @@ Slots::Slots(
   }
 }
 
-int64_t Slots::num_slots() const noexcept { return branches_->size(); }
+int64_t Slots::num_slots() const noexcept { return branches_->num_kept(); }
 
 std::vector<std::string> Slots::names() const { return branches_->names(); }
 
@@ -90,22 +90,24 @@ bool Slots::is_partial() const noexcept {
 }
 
 at::Tensor Slots::dense() const {
-  const int64_t slots = num_slots();
-  if (slots == 1 && values_.size() == 1) {
+  const int64_t places = branches_->size();
+  if (places == 1 && values_.size() == 1) {
     return whole_value(0);
   }
-  const int64_t open_sibling = positions_.empty() ? -1 : positions_.front();
+  const auto place_of = [&](int64_t slot) { return branches_->place(slot); };
+  const int64_t open_sibling =
+      positions_.empty() ? -1 : place_of(positions_.front());
   c10::SmallVector<at::Tensor, 8> parts;
   ZeroRun run;
   const auto* next_held = positions_.begin();
-  for (int64_t slot = 0; slot < slots; ++slot) {
-    if (next_held != positions_.end() && *next_held == slot) {
+  for (int64_t place = 0; place < places; ++place) {
+    if (next_held != positions_.end() && place_of(*next_held) == place) {
       run.flush(parts, batch_);
       parts.push_back(
           whole_value(static_cast<size_t>(next_held - positions_.begin())));
       ++next_held;
     } else if (functions_.empty()) {
-      const auto& spec = branches_->closed(slot, *entry_, batch_, open_sibling)
+      const auto& spec = branches_->closed(place, *entry_, batch_, open_sibling)
                              .tensors.front();
       const auto dims = static_cast<int64_t>(spec.sizes.size());
       const auto dim = static_cast<size_t>(c10::maybe_wrap_dim(dim_, dims));
@@ -114,7 +116,7 @@ at::Tensor Slots::dense() const {
         run.extend(spec, dim, batch_);
       }
     } else {
-      parts.push_back(empty_value(slot, open_sibling));
+      parts.push_back(empty_value(place, open_sibling));
     }
   }
   run.flush(parts, batch_);
@@ -208,12 +210,12 @@ size_t Slots::place_of(const char* method, int64_t index) const {
       ": expected a slot that holds a value, one of ",
       c10::IntArrayRef(positions_),
       ", got ",
-      branches_->label(index).text());
+      branches_->label(branches_->place(index)).text());
   return static_cast<size_t>(found - positions_.begin());
 }
 
-at::Tensor Slots::empty_value(int64_t slot, int64_t open_sibling) const {
-  at::Tensor value = branches_->closed(slot, *entry_, batch_, open_sibling)
+at::Tensor Slots::empty_value(int64_t place, int64_t open_sibling) const {
+  at::Tensor value = branches_->closed(place, *entry_, batch_, open_sibling)
                          .tensors.front()
                          .zeros(batch_);
   for (const auto& function : functions_) {

@@ -104,6 +104,7 @@ class GATEDPATHS_EXPORT LayerDropBase : public BranchedModule {
   struct KeptRate;
 
   std::unique_ptr<detail::KeptState> keep() override;
+  bool is_drawn_by_nature() const noexcept override { return true; }
   void draw_layers();
 
   double drop_rate_;

@@ -102,6 +102,7 @@ class GATEDPATHS_EXPORT StochasticDepthBase : public BranchedModule {
   void copy_parts(const std::optional<torch::Device>& device);
 
  private:
+  bool is_drawn_by_nature() const noexcept override { return true; }
   torch::Tensor zeros(
       const torch::Tensor& input, detail::OutputEntry& entry) const;
   void check_output(

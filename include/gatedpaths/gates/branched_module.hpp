@@ -22,6 +22,8 @@ namespace detail {
 class BranchList;
 }  // namespace detail
 
+class SlotConsumer;
+
 /// What `ChoiceBlock`, `ConcatGate`, `StochasticDepth` and `LayerDrop` share:
 /// branches of which each is registered as a child module under its name.
 ///
@@ -32,6 +34,7 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
  public:
   const torch::nn::Module& branch_module(int64_t index) const override;
   std::string_view gate_kind() const noexcept override;
+  void check_kept(c10::IntArrayRef kept) const override;
 
   /// Moves as any module does, and forgets what the branches returned before.
   void to(torch::Device device, torch::Dtype dtype, bool non_blocking = false)
@@ -46,6 +49,10 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
   /// decides than the input, their mode and their weights, and that are no
   /// `ShapeState`.
   void forget_outputs() noexcept;
+
+  /// Whether the layer has taken `Slots` of this very gate (not of the one that
+  /// it is a copy of) since it was made.
+  bool feeds(const SlotConsumer& layer) const;
 
  protected:
   /// How closed branches are skipped; the same for all branches.
@@ -97,6 +104,8 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
     return branches_;
   }
 
+  void drop_branches(c10::IntArrayRef kept) override;
+
   /// Replaces the branches of a fresh copy by deep copies.
   void copy_parts(const std::optional<torch::Device>& device);
 
@@ -109,6 +118,7 @@ class GATEDPATHS_EXPORT BranchedModule : public torch::nn::Module,
  private:
   detail::BranchOutputs run_samples(
       const torch::Tensor& input, const torch::Tensor& open);
+  void register_branches();
 
   std::shared_ptr<detail::BranchList> branches_;
   ClosedValue closed_value_;

@@ -99,6 +99,8 @@ class GATEDPATHS_EXPORT ChoiceBlockBase : public BranchedModule {
   /// As for any gate; a copy has no weighting.
   void copy_parts(const std::optional<torch::Device>& device);
 
+  void drop_branches(c10::IntArrayRef kept) override;
+
  private:
   struct KeptWeighting;
 

@@ -18,6 +18,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -89,6 +90,7 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
 
   const torch::nn::Module& branch_module(int64_t index) const override;
   std::string_view gate_kind() const noexcept override;
+  void check_kept(c10::IntArrayRef kept) const override;
 
   /// Prints `gatedpaths::GatedBranch(skip=kZeroFill, open=true)`.
   void pretty_print(std::ostream& stream) const override;
@@ -184,6 +186,8 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
   void learn_sizes(
       detail::OutputEntry& entry, int64_t samples, detail::Probe probe);
 
+  void drop_branches(c10::IntArrayRef kept) override;
+
   /// Replaces the module of a fresh copy by a deep copy, which it returns.
   std::shared_ptr<torch::nn::Module> clone_branch(
       const std::optional<torch::Device>& device);
@@ -199,6 +203,7 @@ class GATEDPATHS_EXPORT GatedBranchBase : public torch::nn::Module,
       uint64_t state,
       int64_t batch);
   bool is_sample_argument(int64_t place) const;
+  void move_gone(const std::function<void(torch::nn::Module&)>& move);
 
   std::shared_ptr<torch::nn::Module> module_;
   detail::OutputMemory memory_;

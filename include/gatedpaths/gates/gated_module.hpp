@@ -5,6 +5,7 @@
 #include <gatedpaths/export.hpp>
 #include <gatedpaths/gates/draw_state.hpp>
 
+#include <c10/util/SmallVector.h>
 #include <torch/nn/module.h>
 
 #include <cstdint>
@@ -153,6 +154,28 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable,
   /// draws by itself now; a class whose gates no path should set overrides it.
   virtual bool is_choice() const noexcept { return !draw_state_; }
 
+  /// Drops all branches but those at `kept` (in any order) for good, as
+  /// `derive` does in its copy of a network. The others keep their order and
+  /// names, and are all open from then on; nothing else can be set. A gate that
+  /// drew by itself no longer does, but for one that is made to
+  /// (`StochasticDepth`, `LayerDrop`), which goes on drawing among what is
+  /// left. With nothing kept, `num_branches()` is 0: it gives what it gives
+  /// with all of its branches closed.
+  ///
+  /// Throws: `c10::IndexError` for an index outside `[0, num_branches())`;
+  /// `c10::ValueError` for an index given twice, a number of branches that
+  /// `set_open` refuses, or a gate whose result has a part of closed branches
+  /// in it (`ClosedValue::kDetached`); `c10::NotImplementedError` for a class
+  /// that does not override `drop_branches`. Nothing has changed then.
+  void keep_only(c10::IntArrayRef kept);
+
+  /// Throws what `keep_only` throws for `kept`, but for a class that does not
+  /// override `drop_branches`. Changes nothing.
+  virtual void check_kept(c10::IntArrayRef kept) const;
+
+  /// How many branches `keep_only` has dropped so far.
+  int64_t num_dropped() const noexcept { return num_dropped_; }
+
   /// Visits its own draws, where it draws, as of the kind "gate".
   void visit_draws(const DrawVisitor& visit) override;
 
@@ -202,6 +225,17 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable,
     ran_.emplace(branches.begin(), branches.end());
   }
 
+  /// To be overridden: unregisters all branches but those at `kept`, ascending,
+  /// which are its branches 0, 1, ... from then on. Names, bounds and what is
+  /// open are changed afterwards. Called where there is something to drop.
+  ///
+  /// Throws where it cannot; nothing has changed then.
+  virtual void drop_branches(c10::IntArrayRef kept);
+
+  /// Whether it draws for what it is, so that it goes on doing so after
+  /// `keep_only`.
+  virtual bool is_drawn_by_nature() const noexcept { return false; }
+
   /// Keeps what forwards draw and run. A deriving class whose forwards change
   /// more keeps that, too.
   std::unique_ptr<detail::KeptState> keep() override;
@@ -211,12 +245,15 @@ class GATEDPATHS_EXPORT GatedModule : public virtual detail::Restorable,
 
  private:
   void draw(bool training);
+  c10::SmallVector<int64_t, 16> checked_open(
+      std::string_view method, c10::IntArrayRef indices) const;
 
   struct KeptDraws;
 
   std::vector<std::string> names_;
   int64_t min_open_ = 0;
   int64_t max_open_ = 0;
+  int64_t num_dropped_ = 0;
   std::vector<int64_t> applied_;
   std::vector<int64_t> drawn_;
   bool drawn_holds_ = false;

@@ -80,6 +80,11 @@ class GATEDPATHS_EXPORT SlotBatchNormImpl
   SlotBatchNormOptions options;
   /// One norm a slot.
   std::vector<detail::DenseBatchNorm<D>> norms;
+
+ private:
+  void drop_slots(c10::IntArrayRef kept) override;
+
+  bool may_be_empty_ = false;  // since all slots were dropped
 };
 
 extern template class SlotBatchNormImpl<1>;

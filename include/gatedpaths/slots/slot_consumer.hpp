@@ -47,6 +47,17 @@ class GATEDPATHS_EXPORT SlotConsumer : public virtual detail::Restorable {
   /// Forgets which slots were used. Takes time in their number.
   void forget_used() noexcept;
 
+  /// Drops the slots that are not among `kept` (ascending) for good, with their
+  /// parameters, as `derive` does in its copy of a network. The others are the
+  /// slots 0, 1, ... from then on; with none the layer gives what it gives
+  /// where no slot holds a value.
+  ///
+  /// Throws: `c10::IndexError` for a slot outside `[0, num_slots())`;
+  /// `c10::ValueError` where `kept` is not ascending;
+  /// `c10::NotImplementedError` for a class that does not override
+  /// `drop_slots`. Nothing has changed then.
+  void keep_slots(c10::IntArrayRef kept);
+
  protected:
   SlotConsumer() = default;
   SlotConsumer(const SlotConsumer&) = default;
@@ -59,14 +70,33 @@ class GATEDPATHS_EXPORT SlotConsumer : public virtual detail::Restorable {
   /// The same for all slots.
   void use_all();
 
+  /// To be called by each forward: remembers whose slots these are, so that
+  /// `derive` knows which of them a path leaves open.
+  void take(const Slots& slots) {
+    if (last_taken_.owner_before(slots.branches_) ||
+        slots.branches_.owner_before(last_taken_)) {
+      remember_taken(slots.branches_);
+    }
+  }
+
+  /// To be overridden: drops all slots but those at `kept`, ascending, with
+  /// what is registered for them. Called where there is something to drop.
+  virtual void drop_slots(c10::IntArrayRef kept);
+
   /// Keeps which slots were used.
   std::unique_ptr<detail::KeptState> keep() override;
 
  private:
+  friend class BranchedModule;
   struct KeptUse;
+
+  void remember_taken(const std::shared_ptr<detail::BranchList>& branches);
+  bool took_from(const std::shared_ptr<detail::BranchList>& branches) const;
 
   std::vector<int64_t> used_;
   std::vector<bool> is_used_;
+  std::vector<std::weak_ptr<const detail::BranchList>> taken_;  // gates'
+  std::weak_ptr<const detail::BranchList> last_taken_;
 };
 
 }  // namespace gatedpaths

@@ -67,6 +67,9 @@ class GATEDPATHS_EXPORT SlotConvImpl
   /// (`[out_channels]`).
   void reset() override;
 
+  /// Draws the parameters as the dense layer does for all slots together.
+  void reset_parameters();
+
   /// `bias + sum over the open slots of conv(slot, weight)`. A slot that holds
   /// a part of the samples adds to their rows only. In half and bfloat16, of
   /// its own or by autocast, the sum is rounded once, as the dense layer's is.
@@ -101,6 +104,10 @@ class GATEDPATHS_EXPORT SlotConvImpl
       const torch::Tensor& weight,
       const torch::Tensor& with_bias) const;
   torch::Tensor forward_nothing(const Slots& slots);
+  torch::Tensor some_weight(const torch::Tensor& input) const;
+  void drop_slots(c10::IntArrayRef kept) override;
+
+  bool may_be_empty_ = false;  // since all slots were dropped
 };
 
 extern template class SlotConvImpl<1>;

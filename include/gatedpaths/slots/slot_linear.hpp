@@ -89,6 +89,9 @@ class GATEDPATHS_EXPORT SlotLinearImpl
  private:
   void check_slots(const Slots& slots) const;
   torch::Tensor forward_nothing(const Slots& slots);
+  void drop_slots(c10::IntArrayRef kept) override;
+
+  bool may_be_empty_ = false;  // since all slots were dropped
 };
 
 /// A linear layer on the open slots of a concatenation: what a

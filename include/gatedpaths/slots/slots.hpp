@@ -152,6 +152,7 @@ class GATEDPATHS_EXPORT Slots {
 
  private:
   friend class ConcatGateBase;
+  friend class SlotConsumer;
   friend class SlotLinearImpl;
   template <size_t D>
   friend class SlotConvImpl;
@@ -186,8 +187,9 @@ class GATEDPATHS_EXPORT Slots {
   /// The place of slot `index` in `positions()`.
   size_t place_of(const char* method, int64_t index) const;
 
-  /// Zeros in place of an empty slot.
-  at::Tensor empty_value(int64_t slot, int64_t open_sibling) const;
+  /// Zeros in place of an empty slot, by its number among all branches, those
+  /// that are gone included.
+  at::Tensor empty_value(int64_t place, int64_t open_sibling) const;
 
   Slots(
       std::shared_ptr<detail::BranchList> branches,

@@ -8,12 +8,32 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 namespace gatedpaths::detail {
 
 /// A module's type for messages, such as "a torch::nn::LinearImpl"; "none" for
 /// a null pointer. Not its name(), which a copy may have from its source.
 GATEDPATHS_EXPORT std::string type_text(const torch::nn::Module* module);
+
+/// While it lives, `clone_module` copies each module once in this thread, so
+/// that what several gates share they go on sharing in a copy of all of them.
+class GATEDPATHS_EXPORT SharedClones {
+ public:
+  SharedClones();
+  ~SharedClones();
+  SharedClones(const SharedClones&) = delete;
+  SharedClones& operator=(const SharedClones&) = delete;
+
+  /// The copies made so far, by the module that they are of.
+  std::unordered_map<
+      const torch::nn::Module*,
+      std::shared_ptr<torch::nn::Module>>
+      clones;
+
+ private:
+  SharedClones* outer_;
+};
 
 /// A deep copy of `module` by its own `clone()`, with what LibTorch's clones
 /// forget put right: the train or eval mode of every part, `requires_grad` of

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/branches/detail/clone_module.hpp>
+#include <gatedpaths/exchange/derive.hpp>
+
+#include "narrowing.hpp"
+
+#include <c10/util/Exception.h>
+
+#include <fmt/format.h>
+
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+namespace gatedpaths {
+namespace {
+
+// Which copy a module has, and whether copies are shared as what they are of.
+class CopyPairs {
+ public:
+  void add(
+      torch::nn::Module& from,
+      const std::shared_ptr<torch::nn::Module>& to,
+      const std::string& name) {
+    if (!add_one("module", &from, to.get(), name, modules_)) {
+      return;
+    }
+    copies_.emplace(&from, to.get());
+    add_tensors(
+        from.named_parameters(false), to->named_parameters(false), name);
+    add_tensors(from.named_buffers(false), to->named_buffers(false), name);
+    const auto children = from.named_children();
+    const auto copies = to->named_children();
+    for (size_t i = 0; i < children.size(); ++i) {
+      if (children[i].value() != nullptr) {
+        add(*children[i].value(),
+            copies[i].value(),
+            dotted_name(name, children[i].key()));
+      }
+    }
+  }
+
+  torch::nn::Module* copy_of(const torch::nn::Module& from) const {
+    return copies_.at(&from);
+  }
+
+ private:
+  struct Known {
+    const void* copy;
+    std::string name;
+  };
+  using Pairs = std::unordered_map<const void*, Known>;
+
+  static std::string dotted_name(
+      const std::string& prefix, const std::string& name) {
+    return prefix.empty() ? name : prefix + "." + name;
+  }
+
+  // Whether it is new.
+  static bool add_one(
+      const char* kind,
+      const void* from,
+      const void* to,
+      const std::string& name,
+      Pairs& pairs) {
+    TORCH_CHECK(
+        from != to,
+        fmt::format(
+            "derive: expected a clone() that copies the {} '{}', got one that "
+            "shares it with the network itself",
+            kind,
+            name));
+    const auto [known, is_new] = pairs.try_emplace(from, Known{to, name});
+    TORCH_CHECK(
+        is_new || known->second.copy == to,
+        fmt::format(
+            "derive: expected a clone() that gives '{}' and '{}' the same {}, "
+            "as the network has it, got two; make another network, load its "
+            "weights, and narrow() that",
+            known->second.name,
+            name,
+            kind));
+    return is_new;
+  }
+
+  void add_tensors(
+      const torch::OrderedDict<std::string, at::Tensor>& from,
+      const torch::OrderedDict<std::string, at::Tensor>& to,
+      const std::string& module) {
+    for (const auto& item : from) {
+      const auto* copy = to.find(item.key());
+      const std::string name = dotted_name(module, item.key());
+      TORCH_CHECK(
+          copy != nullptr,
+          fmt::format(
+              "derive: expected a clone() that copies the tensor '{}', got "
+              "none of this name",
+              name));
+      if (item.value().defined()) {
+        add_one(
+            "tensor",
+            item.value().unsafeGetTensorImpl(),
+            copy->unsafeGetTensorImpl(),
+            name,
+            tensors_);
+      }
+    }
+  }
+
+  std::unordered_map<const torch::nn::Module*, torch::nn::Module*> copies_;
+  Pairs modules_;
+  Pairs tensors_;
+};
+
+std::shared_ptr<torch::nn::Module> clone_network(const torch::nn::Module& net) {
+  try {
+    const detail::SharedClones shared;
+    return detail::clone_module(net, std::nullopt);
+  } catch (const c10::TypeError&) {
+    throw;  // names the class that has none of its own
+  } catch (const c10::Error& error) {
+    TORCH_CHECK(
+        false,
+        "derive: expected a network that can be cloned, got: ",
+        error.what_without_backtrace(),
+        "; otherwise make another one, load its weights, and narrow() that");
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<torch::nn::Module> detail::derive_module(
+    torch::nn::Module& net,
+    const PathSpace& space,
+    const Path& path,
+    const DeriveOptions& options) {
+  auto narrowing = Narrowing::of("derive", net, space, path);
+  auto derived = clone_network(net);
+  CopyPairs pairs;
+  pairs.add(net, derived, "");
+  narrowing.move_to(
+      [&](const torch::nn::Module& module) { return pairs.copy_of(module); });
+  narrowing.run(*derived);
+  if (options.weights() == DerivedWeights::kReset) {
+    reset_weights(derived, options.initialise());
+  }
+  return derived;
+}
+
+void narrow(const NetworkRef& net, const PathSpace& space, const Path& path) {
+  auto& module = net.module("narrow");
+  detail::Narrowing::of("narrow", module, space, path).run(module);
+}
+
+void narrow(const NetworkRef& net, const Path& path) {
+  net.module("narrow");
+  narrow(net, PathSpace(net), path);
+}
+
+}  // namespace gatedpaths
