@@ -47,6 +47,7 @@
 #include <gatedpaths/exchange/dense_state.hpp>
 #include <gatedpaths/exchange/derive.hpp>
 #include <gatedpaths/exchange/reset_weights.hpp>
+#include <gatedpaths/exchange/safetensors.hpp>
 #include <gatedpaths/gates/branch_weighting.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
 #include <gatedpaths/gates/choice_block.hpp>

@@ -64,8 +64,12 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/exchange/checkpoint.cpp>
 #include <gatedpaths/src/exchange/dense_state.cpp>
 #include <gatedpaths/src/exchange/derive.cpp>
+#include <gatedpaths/src/exchange/input_file.cpp>
 #include <gatedpaths/src/exchange/narrowing.cpp>
 #include <gatedpaths/src/exchange/reset_weights.cpp>
+#include <gatedpaths/src/exchange/safetensors.cpp>
+#include <gatedpaths/src/exchange/safetensors_header.cpp>
+#include <gatedpaths/src/exchange/safetensors_index.cpp>
 #include <gatedpaths/src/exchange/save_atomically.cpp>
 #include <gatedpaths/src/exchange/state_copies.cpp>
 #include <gatedpaths/src/exchange/state_difference.cpp>
