@@ -34,6 +34,9 @@
 /// \dir gatedpaths/learning
 /// A distribution over paths that is learned: logits, estimators, losses.
 
+/// \dir gatedpaths/search
+/// What a search needs to know of paths: how good they are.
+
 #include <gatedpaths/branches/any_branch.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
 #include <gatedpaths/branches/network_ref.hpp>
@@ -81,6 +84,10 @@
 #include <gatedpaths/paths/space_layout.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
 #include <gatedpaths/paths/weighted_sampler.hpp>
+#include <gatedpaths/search/evaluate.hpp>
+#include <gatedpaths/search/evaluation.hpp>
+#include <gatedpaths/search/path_metric.hpp>
+#include <gatedpaths/search/stage.hpp>
 #include <gatedpaths/slots/slot_batch_norm.hpp>
 #include <gatedpaths/slots/slot_consumer.hpp>
 #include <gatedpaths/slots/slot_conv.hpp>

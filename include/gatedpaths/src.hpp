@@ -113,6 +113,15 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/random/draw_conditional_set.cpp>
 #include <gatedpaths/src/random/draw_open_set.cpp>
 #include <gatedpaths/src/random/fresh_seed.cpp>
+#include <gatedpaths/src/search/evaluate.cpp>
+#include <gatedpaths/src/search/evaluated_net.cpp>
+#include <gatedpaths/src/search/path_metric.cpp>
+#include <gatedpaths/src/search/path_order.cpp>
+#include <gatedpaths/src/search/path_results.cpp>
+#include <gatedpaths/src/search/stage.cpp>
+#include <gatedpaths/src/search/stage_gates.cpp>
+#include <gatedpaths/src/search/stage_run.cpp>
+#include <gatedpaths/src/search/stage_walk.cpp>
 #include <gatedpaths/src/slots/dense_parts.cpp>
 #include <gatedpaths/src/slots/slot_batch_norm.cpp>
 #include <gatedpaths/src/slots/slot_consumer.cpp>

@@ -30,9 +30,10 @@ class GATEDPATHS_EXPORT InputWatch {
   /// Throws where `branch`, which is closed, changed one of the tensors.
   void check_closed(const BranchLabel& branch) const;
 
- private:
+  /// Whether one of the tensors was changed.
   bool is_changed() const;
 
+ private:
   c10::SmallVector<std::pair<at::Tensor, int64_t>, 2> versions_;
 };
 

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// Runs paths one after the other, each from the first stage that is set
+// otherwise. Not installed.
+#pragma once
+
+#include <gatedpaths/paths/path.hpp>
+#include <gatedpaths/search/stage.hpp>
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/ArrayRef.h>
+#include <c10/util/FunctionRef.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "stage_gates.hpp"
+
+namespace gatedpaths::detail {
+
+/// Keeps what each stage returned for the path that ran last, one tensor for
+/// each input.
+class StageWalk {
+ public:
+  /// Gets what the last stage returned for an input.
+  using Output =
+      c10::function_ref<void(size_t input, const at::Tensor& output)>;
+
+  /// All three outlive the walk.
+  StageWalk(c10::ArrayRef<Stage> stages, StageGates& gates)
+      : stages_(stages), gates_(gates) {}
+
+  /// Goes on with these inputs of the first stage; the next run has to begin
+  /// there.
+  void start(std::vector<at::Tensor> inputs);
+
+  /// Runs the stages from `first` on, those before it being set as in the last
+  /// run. Outputs of the last stage are not kept. With `path`, sees which gates
+  /// run.
+  void run(int64_t first, const Path* path, Output output);
+
+ private:
+  int64_t last() const { return static_cast<int64_t>(stages_.size()) - 1; }
+
+  c10::ArrayRef<Stage> stages_;
+  StageGates& gates_;
+  std::vector<std::vector<at::Tensor>> inputs_;  // by stage
+};
+
+}  // namespace gatedpaths::detail
