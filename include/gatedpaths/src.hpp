@@ -37,6 +37,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/branches/argument_rule.cpp>
 #include <gatedpaths/src/branches/branch_checks.cpp>
 #include <gatedpaths/src/branches/branch_list.cpp>
+#include <gatedpaths/src/branches/branch_reuse.cpp>
 #include <gatedpaths/src/branches/branch_state.cpp>
 #include <gatedpaths/src/branches/clone_module.cpp>
 #include <gatedpaths/src/branches/closed_spec.cpp>

@@ -6,6 +6,8 @@
 #include <gatedpaths/branches/detail/input_watch.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
+#include "branch_reuse.hpp"
+
 #include <c10/core/WrapDimMinimal.h>
 #include <c10/util/Exception.h>
 
@@ -254,6 +256,11 @@ at::Tensor BranchList::run(
   const NamedBranch<>& branch = (*this)[index];
   if (entry.is_new_to(index)) {
     check_device(label(index), *branch.branch.ptr(), input.device());
+  }
+  if (BranchReuse* reuse = BranchReuse::current()) {
+    return reuse->get(*branch.branch.ptr(), input, [&] {
+      return branch.branch.forward(input);
+    });
   }
   return branch.branch.forward(input);
 }

@@ -38,6 +38,16 @@ std::vector<Stage> stages_of(
   return {*whole};
 }
 
+bool has_gates(const torch::nn::Module& module) {
+  if (dynamic_cast<const GatedModule*>(&module) != nullptr) {
+    return true;
+  }
+  const auto children = module.children();
+  return std::any_of(children.begin(), children.end(), [](const auto& child) {
+    return child != nullptr && has_gates(*child);
+  });
+}
+
 class OutputEvaluation {
  public:
   OutputEvaluation(
@@ -61,6 +71,9 @@ class OutputEvaluation {
   void run(const std::optional<Stage>& whole) {
     const c10::InferenceMode inference;
     assign_gates(whole);
+    if (options_.keep_branches()) {
+      keep_branches();
+    }
     const PathOrder order(
         results_.todo(),
         static_cast<int64_t>(stages_.size()),
@@ -117,6 +130,18 @@ class OutputEvaluation {
             tensor_text(found),
             alike ? " with other values" : "",
             space_.to_string(path)));
+  }
+
+  // Of gates that may open several: others come to each branch once.
+  void keep_branches() {
+    for (int64_t i = 0; i < space_.num_gates(); ++i) {
+      const GatedModule& gate = space_.gate(i);
+      for (int64_t b = 0; gate.max_open() > 1 && b < gate.num_branches(); ++b) {
+        if (!has_gates(gate.branch_module(b))) {
+          walk_.keep_branch(gates_.of(i), gate.branch_module(b));
+        }
+      }
+    }
   }
 
   // Whether it came to the end.

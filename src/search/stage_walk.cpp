@@ -5,12 +5,14 @@
 
 #include <c10/util/Exception.h>
 
+#include <optional>
 #include <utility>
 
 namespace gatedpaths::detail {
 
 void StageWalk::start(std::vector<at::Tensor> inputs) {
   inputs_.clear();
+  reuse_.front().clear();
   inputs_.push_back(std::move(inputs));
 }
 
@@ -19,14 +21,24 @@ void StageWalk::run(int64_t first, const Path* path, Output output) {
       0 <= first && first < static_cast<int64_t>(inputs_.size()));
   // First, so that no more is kept than one path needs.
   inputs_.resize(static_cast<size_t>(first) + 1);
+  for (int64_t stage = first + 1; stage <= last(); ++stage) {
+    reuse_[static_cast<size_t>(stage)].clear();
+  }
   if (path != nullptr) {
     gates_.start(*path);
   }
   for (int64_t stage = first; stage <= last(); ++stage) {
     const auto& function = stages_[static_cast<size_t>(stage)];
+    BranchReuse& reuse = reuse_[static_cast<size_t>(stage)];
     std::vector<at::Tensor> outputs;
     for (size_t i = 0; i < inputs_.back().size(); ++i) {
-      StageRun run(function, stage, inputs_.back()[i]);
+      const at::Tensor& input = inputs_.back()[i];
+      std::optional<BranchReuse::Scope> reused;
+      if (!reuse.is_idle()) {
+        reused.emplace(reuse, input);
+      }
+      StageRun run(function, stage, input);
+      reused.reset();
       if (path != nullptr && i == 0) {
         gates_.ran(stage);
       }

@@ -9,11 +9,13 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/ArrayRef.h>
 #include <c10/util/FunctionRef.h>
+#include <torch/nn/module.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "../branches/branch_reuse.hpp"
 #include "stage_gates.hpp"
 
 namespace gatedpaths::detail {
@@ -26,9 +28,15 @@ class StageWalk {
   using Output =
       c10::function_ref<void(size_t input, const at::Tensor& output)>;
 
-  /// All three outlive the walk.
+  /// Both outlive the walk.
   StageWalk(c10::ArrayRef<Stage> stages, StageGates& gates)
-      : stages_(stages), gates_(gates) {}
+      : stages_(stages), gates_(gates), reuse_(stages.size()) {}
+
+  /// From now on keeps what this branch of a gate in `stage` returned for the
+  /// stage's input. With one input only.
+  void keep_branch(int64_t stage, const torch::nn::Module& branch) {
+    reuse_[static_cast<size_t>(stage)].add(branch);
+  }
 
   /// Goes on with these inputs of the first stage; the next run has to begin
   /// there.
@@ -45,6 +53,7 @@ class StageWalk {
   c10::ArrayRef<Stage> stages_;
   StageGates& gates_;
   std::vector<std::vector<at::Tensor>> inputs_;  // by stage
+  std::vector<BranchReuse> reuse_;               // by stage
 };
 
 }  // namespace gatedpaths::detail

@@ -127,6 +127,92 @@ TEST_CASE("evaluate: a gate may run in several stages", "[evaluate]") {
 }
 
 TEST_CASE(
+    "evaluate: a branch of a gate with many open sets runs once",
+    "[evaluate]") {
+  torch::manual_seed(0);
+  std::vector<FunctionChild> logs;
+  const auto branch = [&] {
+    logs.push_back(
+        FunctionChild([](const torch::Tensor& x) { return x.tanh(); }));
+    return Sequential(Linear(4, 4), logs.back());
+  };
+  const auto runs = [&] {
+    int64_t sum = 0;
+    for (auto& log : logs) {
+      sum += log->log.with(8);
+    }
+    return sum;
+  };
+  ChoiceBlock<> first(Linear(4, 4), Linear(4, 4));
+  const auto check = [&](auto& gate, int64_t most_runs) {
+    Sequential net(first, gate);
+    const PathSpace space(net);
+    const auto paths = all_paths(space);
+    const std::vector<EvaluationBatch> batches = {small_batches()[0]};
+    const auto values = [&](const EvaluateOptions& options) {
+      std::vector<double> found;
+      for (const auto& result :
+           evaluate(net, space, paths, batches, output_sum, options)) {
+        found.push_back(result.values[0]);
+      }
+      return found;
+    };
+    const auto expected = values({});
+    const auto before = runs();
+    const auto options = EvaluateOptions().stages({first, gate});
+    CHECK(values(options) == expected);
+    const auto kept = runs();
+    CHECK(kept - before <= most_runs);
+    CHECK(values(EvaluateOptions(options).keep_branches(false)) == expected);
+    CHECK(runs() - kept > most_runs);
+  };
+  // Twice, once for each branch of the first block, and in the first run, which
+  // is held against the whole network's.
+  SECTION("of a ConcatGate") {
+    gatedpaths::ConcatGate<> gate(
+        gatedpaths::ConcatGateOptions(1), branch(), branch(), branch());
+    check(gate, 2 * 3 + 2 * 3);
+  }
+  SECTION("of a ChoiceBlock") {
+    ChoiceBlock<> gate(
+        gatedpaths::ChoiceBlockOptions().min_open(1).max_open(3),
+        branch(),
+        branch(),
+        branch());
+    check(gate, 2 * 3 + 2 * 3);
+  }
+  SECTION("unless what follows changes it in place") {
+    struct InPlace : torch::nn::Module {
+      explicit InPlace(const ChoiceBlock<>& block)
+          : gate(register_module("gate", block)) {}
+      torch::Tensor forward(const torch::Tensor& x) {
+        return gate->forward(x).mul_(2);
+      }
+      ChoiceBlock<> gate;
+    };
+    ChoiceBlock<> gate(
+        gatedpaths::ChoiceBlockOptions().min_open(1).max_open(3),
+        branch(),
+        branch(),
+        branch());
+    auto net = std::make_shared<InPlace>(gate);
+    // A set of one passes the very tensor on, which then runs again.
+    check(net, 2 * (3 + 3) + 2 * 3);
+  }
+  SECTION("but not with gates in it") {
+    ChoiceBlock<> gate(
+        gatedpaths::ChoiceBlockOptions().min_open(1).max_open(2),
+        ChoiceBlock<>(branch(), branch()),
+        ChoiceBlock<>(branch(), branch()));
+    Sequential net(gate);
+    const PathSpace space(net);
+    CHECK(
+        sums(net, space, EvaluateOptions().stages({gate})) ==
+        sums(net, space, {}));
+  }
+}
+
+TEST_CASE(
     "evaluate: refuses stages that are not the network's",
     "[evaluate][error]") {
   StagedNet net(2);
