@@ -119,6 +119,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/path_metric.cpp>
 #include <gatedpaths/src/search/path_order.cpp>
 #include <gatedpaths/src/search/path_results.cpp>
+#include <gatedpaths/src/search/result_file.cpp>
 #include <gatedpaths/src/search/stage.cpp>
 #include <gatedpaths/src/search/stage_gates.cpp>
 #include <gatedpaths/src/search/stage_run.cpp>

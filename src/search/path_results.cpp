@@ -64,9 +64,58 @@ PathResults::PathResults(
     }
     places_[known->second].push_back(i);
   }
-  sums_.resize(todo_.size());
   progress_.paths_total = static_cast<int64_t>(paths.size());
+  if (!options.file().empty()) {
+    read_file();
+  }
+  sums_.resize(todo_.size());
   progress_.runs_total = static_cast<int64_t>(todo_.size() * batches.size());
+}
+
+void PathResults::read_file() {
+  double samples = 0;
+  for (const double of_batch : samples_) {
+    samples += of_batch;
+  }
+  file_.emplace(
+      options_.file(),
+      layout_,
+      ResultFileHead{
+          metric_.names(),
+          static_cast<int64_t>(samples_.size()),
+          static_cast<int64_t>(samples)});
+  std::vector<std::pair<size_t, const std::vector<double>*>> known;
+  for (size_t i = 0; i < todo_.size(); ++i) {
+    if (const auto* values = file_->find(todo_[i])) {
+      check_finite(todo_[i], *values, "in " + options_.file().string());
+      known.emplace_back(i, values);
+    }
+  }
+  for (const auto& [todo, values] : known) {
+    finish(todo, *values);
+  }
+  for (auto done = known.rbegin(); done != known.rend(); ++done) {
+    const auto at = static_cast<std::ptrdiff_t>(done->first);
+    todo_.erase(todo_.begin() + at);
+    places_.erase(places_.begin() + at);
+  }
+}
+
+void PathResults::check_finite(
+    const Path& path,
+    const std::vector<double>& values,
+    const std::string& where) const {
+  for (size_t i = 0; i < values.size(); ++i) {
+    TORCH_CHECK_VALUE(
+        std::isfinite(values[i]) || options_.non_finite() == NonFinite::kRecord,
+        fmt::format(
+            "evaluate: expected a finite '{}', got {} for the path '{}' {}; "
+            "NonFinite::kRecord takes it as it is",
+            metric_.names()[i],
+            values[i],
+            layout_.to_string(path),
+            where));
+  }
 }
 
 void PathResults::add(size_t todo, size_t batch, const at::Tensor& values) {
@@ -85,7 +134,10 @@ void PathResults::add(size_t todo, size_t batch, const at::Tensor& values) {
     for (double& value : sum.values) {
       value /= samples;
     }
-    finish(todo, std::move(sum.values));
+    if (file_) {
+      file_->add(todo_[todo], sum.values);
+    }
+    finish(todo, sum.values);
   }
   tell_progress();
 }
@@ -103,22 +155,11 @@ std::vector<double> PathResults::checked(
   const auto on_host = values.detach().to(at::kCPU, at::kDouble).contiguous();
   const auto* first = on_host.const_data_ptr<double>();
   std::vector<double> numbers(first, first + names.size());
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    TORCH_CHECK_VALUE(
-        std::isfinite(numbers[i]) ||
-            options_.non_finite() == NonFinite::kRecord,
-        fmt::format(
-            "evaluate: expected a finite '{}', got {} for the path '{}' on "
-            "batch {}; NonFinite::kRecord takes it as it is",
-            names[i],
-            numbers[i],
-            layout_.to_string(path),
-            batch));
-  }
+  check_finite(path, numbers, fmt::format("on batch {}", batch));
   return numbers;
 }
 
-void PathResults::finish(size_t todo, std::vector<double> values) {
+void PathResults::finish(size_t todo, const std::vector<double>& values) {
   for (const size_t place : places_[todo]) {
     const auto& result =
         results_[place].emplace(PathResult{place, paths_[place], values});

@@ -17,6 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "result_file.hpp"
+
 namespace gatedpaths::detail {
 
 /// The results of the given paths, of which equal ones have one, and what is
@@ -48,9 +50,14 @@ class PathResults {
     size_t batches = 0;
   };
 
+  void read_file();
+  void check_finite(
+      const Path& path,
+      const std::vector<double>& values,
+      const std::string& where) const;
   std::vector<double> checked(
       const Path& path, size_t batch, const at::Tensor& values) const;
-  void finish(size_t todo, std::vector<double> values);
+  void finish(size_t todo, const std::vector<double>& values);
   void tell_progress();
 
   const SpaceLayout& layout_;
@@ -62,6 +69,7 @@ class PathResults {
   std::vector<std::vector<size_t>> places_;  // by path to measure: among paths_
   std::vector<Sum> sums_;                    // by path to measure
   std::vector<std::optional<PathResult>> results_;  // by given path
+  std::optional<ResultFile> file_;
   EvaluationProgress progress_;
   std::chrono::steady_clock::time_point start_;
 };
