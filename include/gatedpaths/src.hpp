@@ -116,6 +116,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/random/fresh_seed.cpp>
 #include <gatedpaths/src/search/evaluate.cpp>
 #include <gatedpaths/src/search/evaluated_net.cpp>
+#include <gatedpaths/src/search/norm_walk.cpp>
 #include <gatedpaths/src/search/path_metric.cpp>
 #include <gatedpaths/src/search/path_order.cpp>
 #include <gatedpaths/src/search/path_results.cpp>

@@ -3,6 +3,7 @@
 
 #include "../text/tensor_text.hpp"
 #include "evaluated_net.hpp"
+#include "norm_walk.hpp"
 #include "path_order.hpp"
 #include "path_results.hpp"
 #include "stage_gates.hpp"
@@ -48,43 +49,47 @@ bool has_gates(const torch::nn::Module& module) {
   });
 }
 
+// What the parts of one call share.
+struct EvaluationInputs {
+  torch::nn::Module& net;
+  const EvaluatedNet& evaluated;
+  const PathSpace& space;
+  c10::ArrayRef<Stage> stages;
+  c10::ArrayRef<EvaluationBatch> batches;
+  const PathMetric& metric;
+  const EvaluateOptions& options;
+};
+
 class OutputEvaluation {
  public:
-  OutputEvaluation(
-      const EvaluatedNet& net,
-      const PathSpace& space,
-      c10::ArrayRef<Stage> stages,
-      c10::ArrayRef<EvaluationBatch> batches,
-      const PathMetric& metric,
-      const EvaluateOptions& options,
-      PathResults& results)
-      : net_(net),
-        space_(space),
-        stages_(stages),
-        batches_(batches),
-        metric_(metric),
-        options_(options),
+  OutputEvaluation(const EvaluationInputs& inputs, PathResults& results)
+      : in_(inputs),
         results_(results),
-        gates_(space, stages),
-        walk_(stages, gates_) {}
+        gates_(inputs.space, inputs.stages),
+        walk_(inputs.stages, gates_) {}
 
   void run(const std::optional<Stage>& whole) {
     const c10::InferenceMode inference;
     assign_gates(whole);
-    if (options_.keep_branches()) {
-      keep_branches();
-    }
     const PathOrder order(
         results_.todo(),
-        static_cast<int64_t>(stages_.size()),
+        static_cast<int64_t>(in_.stages.size()),
         [this](int64_t gate) { return gates_.of(gate); });
+    if (!in_.options.recalibrate_on().empty()) {
+      run_recalibrated(order);
+      return;
+    }
+    if (in_.options.keep_branches()) {
+      keep_branches();
+    }
     // With one batch each path is done at once in any case.
-    const size_t at_once = batches_.size() == 1
-                               ? order.size()
-                               : static_cast<size_t>(options_.paths_at_once());
+    const size_t at_once =
+        in_.batches.size() == 1
+            ? order.size()
+            : static_cast<size_t>(in_.options.paths_at_once());
     for (size_t begin = 0; begin < order.size(); begin += at_once) {
       const size_t end = std::min(order.size(), begin + at_once);
-      for (size_t batch = 0; batch < batches_.size(); ++batch) {
+      for (size_t batch = 0; batch < in_.batches.size(); ++batch) {
         if (!run_group(order, begin, end, batch)) {
           return;
         }
@@ -96,15 +101,15 @@ class OutputEvaluation {
   // Runs the first path to see which gates run in which stage.
   void assign_gates(const std::optional<Stage>& whole) {
     const Path& path = results_.todo().front();
-    const at::Tensor& input = batches_.front().data;
-    space_.apply(path);
+    const at::Tensor& input = in_.batches.front().data;
+    in_.space.apply(path);
     walk_.start({input});
     at::Tensor found;
     walk_.run(
         0, &path, [&](size_t, const at::Tensor& output) { found = output; });
-    net_.check_modes();
+    in_.evaluated.check_modes();
     gates_.settle();
-    if (whole && !options_.stages().empty() && options_.check_stages()) {
+    if (whole && !in_.options.stages().empty() && in_.options.check_stages()) {
       check_same(found, StageRun(*whole, 0, input).output(), path);
     }
   }
@@ -129,13 +134,13 @@ class OutputEvaluation {
             tensor_text(expected),
             tensor_text(found),
             alike ? " with other values" : "",
-            space_.to_string(path)));
+            in_.space.to_string(path)));
   }
 
   // Of gates that may open several: others come to each branch once.
   void keep_branches() {
-    for (int64_t i = 0; i < space_.num_gates(); ++i) {
-      const GatedModule& gate = space_.gate(i);
+    for (int64_t i = 0; i < in_.space.num_gates(); ++i) {
+      const GatedModule& gate = in_.space.gate(i);
       for (int64_t b = 0; gate.max_open() > 1 && b < gate.num_branches(); ++b) {
         if (!has_gates(gate.branch_module(b))) {
           walk_.keep_branch(gates_.of(i), gate.branch_module(b));
@@ -147,37 +152,53 @@ class OutputEvaluation {
   // Whether it came to the end.
   bool run_group(
       const PathOrder& order, size_t begin, size_t end, size_t batch) {
-    walk_.start({batches_[batch].data});
+    walk_.start({in_.batches[batch].data});
     for (size_t i = begin; i < end; ++i) {
       if (results_.is_stopped()) {
         return false;
       }
-      const size_t number = order.path(i);
-      const Path& path = results_.todo()[number];
-      space_.apply(path);
-      const bool is_first = batch == 0;
-      walk_.run(
-          i == begin ? 0 : order.first_changed(i),
-          is_first ? &path : nullptr,
-          [&](size_t, const at::Tensor& output) {
-            if (is_first) {
-              net_.check_modes();
-            }
-            results_.add(
-                number,
-                batch,
-                metric_.of_output()(output, batches_[batch].target));
-          });
+      in_.space.apply(results_.todo()[order.path(i)]);
+      const int64_t first = i == begin ? 0 : order.first_changed(i);
+      run_path(order.path(i), first, batch);
     }
     return true;
   }
 
-  const EvaluatedNet& net_;
-  const PathSpace& space_;
-  c10::ArrayRef<Stage> stages_;
-  c10::ArrayRef<EvaluationBatch> batches_;
-  const PathMetric& metric_;
-  const EvaluateOptions& options_;
+  // All batches of a path, for which the statistics are the same.
+  void run_recalibrated(const PathOrder& order) {
+    NormWalk norms(in_.net, in_.stages, in_.options.recalibrate_on());
+    std::vector<at::Tensor> inputs;
+    for (const EvaluationBatch& batch : in_.batches) {
+      inputs.push_back(batch.data);
+    }
+    walk_.start(std::move(inputs));
+    for (size_t i = 0; i < order.size() && !results_.is_stopped(); ++i) {
+      in_.space.apply(results_.todo()[order.path(i)]);
+      const int64_t first = i == 0 ? 0 : order.first_changed(i);
+      norms.run(first);
+      run_path(order.path(i), first, 0);
+    }
+  }
+
+  // The walk's inputs are batches from `batch` on.
+  void run_path(size_t number, int64_t first, size_t batch) {
+    const bool is_watched = batch == 0;
+    walk_.run(
+        first,
+        is_watched ? &results_.todo()[number] : nullptr,
+        [&](size_t input, const at::Tensor& output) {
+          if (is_watched && input == 0) {
+            in_.evaluated.check_modes();
+          }
+          const size_t at = batch + input;
+          results_.add(
+              number,
+              at,
+              in_.metric.of_output()(output, in_.batches[at].target));
+        });
+  }
+
+  const EvaluationInputs& in_;
   PathResults& results_;
   StageGates gates_;
   StageWalk walk_;
@@ -203,9 +224,9 @@ std::vector<PathResult> evaluate_paths(
     const EvaluatedNet evaluated(net);
     evaluated.check_space(space);
     EvaluatedNet::check_stages(stages);
-    OutputEvaluation(
-        evaluated, space, stages, batches, metric, options, results)
-        .run(whole);
+    const EvaluationInputs inputs{
+        net, evaluated, space, stages, batches, metric, options};
+    OutputEvaluation(inputs, results).run(whole);
   }
   return results.take();
 }

@@ -240,23 +240,30 @@ void BatchNormMeasurement::add_batch() {
 }
 
 int64_t BatchNormMeasurement::finish() {
+  const size_t norms = state_->norms.size();
+  const size_t ran = finish_part().size();
+  TORCH_CHECK_VALUE(
+      norms == 0 || ran > 0,
+      "recalibrate_batch_norm: expected `run` to run norms of `root` in "
+      "training mode, got none that ran of ",
+      norms);
+  return static_cast<int64_t>(ran);
+}
+
+std::vector<BatchNormMeasurement::Norm> BatchNormMeasurement::finish_part() {
   TORCH_CHECK_VALUE(
       batches_ > 0,
       "recalibrate_batch_norm: expected at least one batch, got none");
+  std::vector<Norm> ran;
   std::vector<const MeasuredNorm*> idle;
   for (const MeasuredNorm& norm : state_->norms) {
     if (norm.has_run()) {
       check_measured_finite(norm, batches_);
+      ran.push_back({norm.module, norm.name});
     } else {
       idle.push_back(&norm);
     }
   }
-  const size_t norms = state_->norms.size();
-  TORCH_CHECK_VALUE(
-      norms == 0 || idle.size() < norms,
-      "recalibrate_batch_norm: expected `run` to run norms of `root` in "
-      "training mode, got none that ran of ",
-      norms);
   for (MeasuredNorm& norm : state_->norms) {
     norm.narrow();
   }
@@ -269,7 +276,7 @@ int64_t BatchNormMeasurement::finish() {
     }
   }
   state_->finished = true;
-  return static_cast<int64_t>(norms - idle.size());
+  return ran;
 }
 
 }  // namespace gatedpaths::detail

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace gatedpaths {
 namespace detail {
@@ -25,8 +27,18 @@ class GATEDPATHS_EXPORT BatchNormMeasurement {
   /// Throws where `run` has changed modes.
   void add_batch();
 
-  /// Keeps what was measured. Returns by how many norms.
+  /// Keeps what was measured. Returns by how many norms; throws where the
+  /// network has some and none of them ran.
   int64_t finish();
+
+  /// A norm that measured.
+  struct Norm {
+    const torch::nn::Module* module;
+    std::string name;  ///< Dotted.
+  };
+
+  /// The same, where only a part of the network ran; returns which norms in it.
+  std::vector<Norm> finish_part();
 
  private:
   struct State;
