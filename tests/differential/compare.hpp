@@ -38,9 +38,21 @@ inline std::string text_of(const torch::Tensor& tensor) {
   return out.str();
 }
 
-/// Empty for equal tensors, those of no values included.
+/// The largest finite value, at least 1.
+inline double scale_of(const torch::Tensor& tensor) {
+  if (!tensor.defined() || tensor.numel() == 0) {
+    return 1;
+  }
+  const auto values = tensor.detach().to(torch::kDouble).nan_to_num(0, 0, 0);
+  return std::max(1.0, values.abs().max().item<double>());
+}
+
+/// Empty for tensors that differ by no more than `tolerance`, for those that
+/// are infinite or NaN in the same places, and for those of no values.
 inline std::string difference(
-    const torch::Tensor& actual, const torch::Tensor& expected) {
+    const torch::Tensor& actual,
+    const torch::Tensor& expected,
+    double tolerance) {
   const auto both = [&] {
     return "expected " + text_of(expected) + "\ngot " + text_of(actual);
   };
@@ -56,12 +68,11 @@ inline std::string difference(
   }
   const auto a = actual.detach().to(torch::kDouble);
   const auto e = expected.detach().to(torch::kDouble);
-  const double scale = e.nan_to_num(0, 0, 0).abs().max().item<double>();
   return torch::allclose(
              a,
              e,
              /*rtol=*/0,
-             tolerance_of(actual.scalar_type()) * std::max(1.0, scale),
+             tolerance,
              /*equal_nan=*/true)
              ? ""
              : both();

@@ -12,6 +12,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace gatedpaths::differential {
@@ -53,6 +54,52 @@ class ChainImpl : public torch::nn::Module {
   std::vector<bool> works_in_place_;
 };
 TORCH_MODULE(Chain);
+
+// Two arguments, of which the first has samples, and two results.
+class PairChildImpl : public torch::nn::Module {
+ public:
+  PairChildImpl(int64_t channel_dim, AnyBranch child)
+      : channel_dim_(channel_dim), child_(std::move(child)) {
+    register_module("child", child_.ptr());
+  }
+
+  std::tuple<torch::Tensor, torch::Tensor> forward(
+      const torch::Tensor& input, const torch::Tensor& factors) {
+    const auto value = child_.forward(input);
+    return {
+        value * factors.to(value.scalar_type()),
+        value.mean(channel_dim_, /*keepdim=*/true)};
+  }
+
+ private:
+  int64_t channel_dim_;
+  AnyBranch child_;
+};
+TORCH_MODULE(PairChild);
+
+// A branch of two arguments and results, called as the step says.
+class PairCallImpl : public torch::nn::Module {
+ public:
+  PairCallImpl(const Node& node, GatedBranch<PairChild> gate, CallsPtr calls)
+      : node_(node), gate_(std::move(gate)), calls_(std::move(calls)) {
+    register_module("gate", gate_);
+  }
+
+  torch::Tensor forward(const torch::Tensor& input) {
+    const auto factors = pair_factors(input);
+    const auto [value, mean] =
+        calls_->is_by_samples(node_)
+            ? gate_->forward_samples(
+                  calls_->open(node_, input.size(0)), input, factors)
+            : gate_->forward(input, factors);
+    return value + mean;
+  }
+
+ private:
+  Node node_;
+  GatedBranch<PairChild> gate_;
+  CallsPtr calls_;
+};
 
 // A gate, called as the step says.
 template <class Gate>
@@ -114,6 +161,9 @@ class SlotCallImpl : public GateCallImpl<ConcatGate<>> {
     if (parts_.norm) {
       slots = parts_.norm->forward(slots);
     }
+    if (node_.flattens) {
+      slots = slots.flatten();
+    }
     return parts_.conv ? parts_.conv->forward(slots)
                        : parts_.linear->forward(slots);
   }
@@ -170,8 +220,11 @@ class GatedNet::Builder {
       case NodeKind::kSequence:
         return Chain(node, children);
       case NodeKind::kBranch: {
+        if (node.pairs) {
+          return pair(node, children.front());
+        }
         GatedBranch<Chain> gate(
-            Chain(node, children), closed_options(node, GatedBranchOptions()));
+            Chain(node, children), closed_options(node, branch_options(node)));
         note(node, *gate);
         return call_of(node, gate, net_.calls_);
       }
@@ -181,7 +234,7 @@ class GatedNet::Builder {
                 .min_open(node.min_open)
                 .max_open(node.max_open)
                 .reduction(node.reduction),
-            named(children));
+            named(node, children));
         note(node, *gate);
         return call_of(node, gate, net_.calls_);
       }
@@ -206,7 +259,7 @@ class GatedNet::Builder {
         LayerDropOptions(node.drop_rate)
             .min_layers(node.min_open)
             .seed(node.draws.value_or(0)),
-        named(children));
+        named(node, children));
     note(node, *gate);
     return gate;
   }
@@ -221,13 +274,36 @@ class GatedNet::Builder {
             node, ConcatGateOptions(node.id % 2 == 0 ? dim : dim - dims))
             .min_open(node.min_open)
             .max_open(node.max_open),
-        named(children));
+        named(node, children));
     note(node, *gate);
     if (node.kind == NodeKind::kConcat) {
       return call_of(node, gate, net_.calls_);
     }
     return std::make_shared<SlotCallImpl>(
         node, gate, net_.calls_, net_.parts_.at(node.id));
+  }
+
+  GatedBranchOptions branch_options(const Node& node) const {
+    GatedBranchOptions options;
+    if (node.declares) {
+      options.output_shape(declared(*node.children.front()));
+    }
+    return options;
+  }
+
+  // Without the batch dim.
+  std::vector<int64_t> declared(const Node& child) const {
+    auto sizes = sizes_of(tree_, 0, child.out);
+    sizes.erase(sizes.begin());
+    return sizes;
+  }
+
+  AnyBranch pair(const Node& node, const AnyBranch& child) {
+    GatedBranch<PairChild> gate(
+        PairChild(tree_.channel_dim(), child),
+        closed_options(node, GatedBranchOptions().sample_arguments({0})));
+    note(node, *gate);
+    return std::make_shared<PairCallImpl>(node, gate, net_.calls_);
   }
 
   void note(const Node& node, GatedModule& gate) {
@@ -239,11 +315,15 @@ class GatedNet::Builder {
     net_.gates_.emplace(node.id, &gate);
   }
 
-  static std::vector<NamedBranch<>> named(
-      const std::vector<AnyBranch>& children) {
+  std::vector<NamedBranch<>> named(
+      const Node& node, const std::vector<AnyBranch>& children) const {
     std::vector<NamedBranch<>> branches;
-    for (const auto& child : children) {
-      branches.emplace_back("b" + std::to_string(branches.size()), child);
+    for (size_t i = 0; i < children.size(); ++i) {
+      branches.emplace_back(
+          "b" + std::to_string(i),
+          children[i],
+          node.declares ? OutputShape(declared(*node.children[i]))
+                        : OutputShape());
     }
     return branches;
   }

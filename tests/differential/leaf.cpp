@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "differential/leaf.hpp"
 
+#include <limits>
+
 namespace gatedpaths::differential {
 
 LeafImpl::LeafImpl(const Node& node, Form form)
@@ -66,11 +68,17 @@ torch::Tensor LeafImpl::forward(const torch::Tensor& input) {
     case LeafKind::kNoGraph:
       return mix(input).detach();
     case LeafKind::kConstant:
-      return expand(constant_, input);
+      // Not a view, so that nobody works in place on the parameter.
+      return expand(constant_, input) + 1;
     case LeafKind::kIdentity:
       return input;
     case LeafKind::kNarrow:
       return input.narrow(dim_, input.size(dim_) - out_, out_);
+    case LeafKind::kInfinite: {
+      const auto mixed = mix(input);
+      const auto large = input.mean(dim_, /*keepdim=*/true) > 0.5;
+      return mixed.masked_fill(large, std::numeric_limits<double>::infinity());
+    }
     case LeafKind::kMean: {
       auto sizes = input.sizes().vec();
       sizes[static_cast<size_t>(dim_)] = out_;

@@ -25,13 +25,19 @@ std::vector<std::shared_ptr<torch::nn::Module>> modules_of(const Parts& parts) {
 
 Parts make_slot_parts(const Tree& tree, const Node& node) {
   Parts parts;
-  std::vector<int64_t> channels;
+  std::vector<int64_t> children;
   int64_t sum = 0;
   for (const auto& child : node.children) {
-    channels.push_back(child->out);
+    children.push_back(child->out);
     sum += child->out;
   }
-  if (tree.form == Form::kImages) {
+  auto channels = children;
+  if (node.flattens) {
+    for (int64_t& slot : channels) {
+      slot *= kExtent * kExtent;
+    }
+  }
+  if (tree.form == Form::kImages && !node.flattens) {
     parts.conv = SlotConv2d(SlotConvOptions<2>(
                                 channels,
                                 torch::nn::Conv2dOptions(sum, node.out, 3)
@@ -45,7 +51,7 @@ Parts make_slot_parts(const Tree& tree, const Node& node) {
   }
   if (node.norms) {
     parts.norm = SlotBatchNorm2d(SlotBatchNormOptions(
-        channels, torch::nn::BatchNormOptions(sum).eps(0.1)));
+        children, torch::nn::BatchNormOptions(sum).eps(0.1)));
   }
   return parts;
 }

@@ -14,10 +14,10 @@ constexpr int64_t kMaxChannels = 6;
 
 class TreeMaker {
  public:
-  explicit TreeMaker(uint64_t seed) : dice_(mixed({seed, 1})) {
+  TreeMaker(uint64_t seed, Form form)
+      : dice_(mixed({seed, 1, static_cast<uint64_t>(form)})) {
     tree_.seed = seed;
-    tree_.form = dice_.one_of(std::array{
-        Form::kRows, Form::kRows, Form::kTokens, Form::kImages, Form::kImages});
+    tree_.form = form;
     const auto dtype = dice_.below(20);
     tree_.dtype = dtype == 0  ? c10::kBFloat16
                   : dtype < 3 ? c10::kFloat
@@ -27,7 +27,15 @@ class TreeMaker {
   Tree make() && {
     const auto in = dice_.between(2, kMaxChannels);
     const auto out = dice_.chance(0.5) ? in : dice_.between(1, kMaxChannels);
-    tree_.root = gate(in, out, 0);
+    has_infinite_ = dice_.chance(0.04);
+    auto root = gate(in, out, 0);
+    if (root->kind == NodeKind::kSlots && tree_.form == Form::kImages &&
+        dice_.chance(0.5)) {
+      auto flattened = *root;
+      flattened.flattens = true;
+      root = done(std::move(flattened));
+    }
+    tree_.root = root;
     return std::move(tree_);
   }
 
@@ -83,6 +91,9 @@ class TreeMaker {
     if (tree_.form == Form::kImages) {
       kinds.push_back(LeafKind::kChannelsLast);
     }
+    if (has_infinite_) {
+      kinds.push_back(LeafKind::kInfinite);
+    }
     if (in == out) {
       kinds.push_back(LeafKind::kIdentity);
       kinds.push_back(LeafKind::kIdentity);
@@ -122,6 +133,8 @@ class TreeMaker {
       case NodeKind::kBranch:
         node.children = {any(in, out, depth + 1)};
         set_closed(node);
+        node.pairs = dice_.chance(0.3);
+        node.declares = node.declares && !node.pairs;
         break;
       case NodeKind::kChoice:
         for (auto count = dice_.between(1, 4); count > 0; --count) {
@@ -216,6 +229,7 @@ class TreeMaker {
 
   void set_closed(Node& node) {
     set_seed(node, 0.2);
+    node.declares = dice_.chance(0.15);
     if (dice_.chance(0.35)) {
       node.skip = Skip::kNoGrad;
       node.track_statistics = dice_.chance(0.3);
@@ -235,12 +249,15 @@ class TreeMaker {
 
   Dice dice_;
   Tree tree_;
+  bool has_infinite_ = false;
   std::vector<NodePtr> made_;
   int64_t next_id_ = 0;
 };
 
 }  // namespace
 
-Tree random_tree(uint64_t seed) { return TreeMaker(seed).make(); }
+Tree random_tree(uint64_t seed, Form form) {
+  return TreeMaker(seed, form).make();
+}
 
 }  // namespace gatedpaths::differential

@@ -70,7 +70,13 @@ torch::Tensor Reference::run(const Node& node, const torch::Tensor& input) {
       return run_sequence(node, input);
     case NodeKind::kBranch: {
       const auto value = values_of(node, input).front();
-      return value ? whole(*value, input.size(0)) : zeros(input, node.out);
+      if (!value) {
+        return zeros(input, node.out);
+      }
+      const auto output = whole(*value, input.size(0));
+      return node.pairs ? output * pair_factors(input) +
+                              output.mean(tree_.channel_dim(), /*keepdim=*/true)
+                        : output;
     }
     case NodeKind::kChoice:
       return reduced(node, values_of(node, input), input);
@@ -139,6 +145,9 @@ torch::Tensor Reference::run_slots(
   auto& parts = parts_.at(node.id);
   const auto& weights =
       parts.conv ? parts.conv->weights : parts.linear->weights;
+  const auto flat = [&](const torch::Tensor& value) {
+    return node.flattens ? value.flatten(1) : value;
+  };
   std::vector<torch::Tensor> inputs;
   std::vector<torch::Tensor> used;
   for (size_t i = 0; i < values.size(); ++i) {
@@ -149,16 +158,18 @@ torch::Tensor Reference::run_slots(
       if (parts.norm) {
         values[i]->tensor = parts.norm->norms[i]->forward(values[i]->tensor);
       }
-      inputs.push_back(whole(*values[i], input.size(0)));
+      inputs.push_back(flat(whole(*values[i], input.size(0))));
       used.push_back(weights[i]);
     } else if (node.coasts) {
-      inputs.push_back(zeros(input, node.children[i]->out));
+      inputs.push_back(flat(zeros(input, node.children[i]->out)));
       used.push_back(weights[i]);
     }
   }
   const auto& bias = parts.conv ? parts.conv->bias : parts.linear->bias;
   if (inputs.empty()) {
-    auto nothing = zeros(input, node.out);
+    auto nothing =
+        node.flattens ? torch::zeros({input.size(0), node.out}, input.options())
+                      : zeros(input, node.out);
     if (!bias.defined()) {
       return nothing;
     }
@@ -217,9 +228,7 @@ std::vector<int64_t> Reference::open_now(const Node& node) {
 
 std::optional<Reference::Value> Reference::run_closed(
     const Node& node, const Node& child, const torch::Tensor& input) {
-  const bool is_seen =
-      node.closed_value == ClosedValue::kDetached || node.track_statistics;
-  if (node.skip == Skip::kZeroFill || !is_seen) {
+  if (node.skip == Skip::kZeroFill) {
     return std::nullopt;
   }
   std::map<int64_t, std::vector<DrawState>> draws;

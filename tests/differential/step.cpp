@@ -36,7 +36,12 @@ Step random_step(const Tree& tree, uint64_t number) {
   }
   step.input_wants_grad = dice.chance(0.5);
   step.applies_path = number == 0 || dice.chance(0.85);
-  step.clears_gradients = dice.chance(0.85);
+  step.clears = dice.chance(0.15)  ? Clears::kNever
+                : dice.chance(0.7) ? Clears::kBeforeForward
+                                   : Clears::kBeforeBackward;
+  step.passes = dice.chance(0.25) ? 2 : 1;
+  step.autocast = tree.dtype == c10::kFloat && dice.chance(0.4);
+  step.second_order = tree.dtype == c10::kDouble && dice.chance(0.15);
   step.calls.seed = dice.number();
   step.calls.by_samples = dice.one_of(std::array{0.0, 0.5, 1.0});
   return step;

@@ -23,6 +23,9 @@ enum class Layout {
 
 enum class GradMode { kGrad, kNoGrad, kInference };
 
+/// When gradients are made undefined.
+enum class Clears { kNever, kBeforeForward, kBeforeBackward };
+
 /// What happens in a step, as its seed says.
 struct Step {
   uint64_t seed = 0;
@@ -33,7 +36,10 @@ struct Step {
   std::set<int64_t> other_mode;  ///< Leaves in the other mode.
   bool input_wants_grad = false;
   bool applies_path = true;
-  bool clears_gradients = true;
+  Clears clears = Clears::kBeforeForward;
+  uint64_t passes = 1;  ///< Forwards before the backward.
+  bool autocast = false;
+  bool second_order = false;  ///< The loss has a gradient in it.
   StepCalls calls;
 };
 

@@ -36,4 +36,9 @@ struct StepCalls {
   }
 };
 
+/// The second argument of a branch with `Node::pairs`, which has no samples.
+inline torch::Tensor pair_factors(const torch::Tensor& input) {
+  return torch::full({1}, 0.5, input.options().requires_grad(false));
+}
+
 }  // namespace gatedpaths::differential

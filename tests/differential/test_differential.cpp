@@ -17,7 +17,7 @@ namespace gatedpaths::differential {
 namespace {
 
 constexpr uint64_t kSteps = 8;
-constexpr uint64_t kTrees = 150;  // of each case, unless a time is given
+constexpr uint64_t kTrees = 400;  // of each case, unless a time is given
 
 std::optional<std::string> variable(const char* name) {
   const char* value = std::getenv(name);
@@ -44,12 +44,18 @@ class Budget {
   std::optional<double> seconds_;
 };
 
-void hold_against_reference(uint64_t first) {
+uint64_t first_seed() {
+  const auto seed = variable("GATEDPATHS_TEST_SEED");
+  return seed ? std::stoull(*seed) : 0;
+}
+
+void hold_against_reference(Form form) {
+  const auto first = first_seed();
   const Budget budget;
   Counts counts;
   uint64_t seed = first;
   for (; budget.allows(seed - first); ++seed) {
-    const auto tree = random_tree(seed);
+    const auto tree = random_tree(seed, form);
     INFO("GATEDPATHS_TEST_SEED=" << seed << " begins with this tree");
     INFO(describe(tree));
     const auto found = run_tree(tree, kSteps, counts);
@@ -64,7 +70,7 @@ void hold_against_reference(uint64_t first) {
     }
   }
   std::cout << "seeds " << first << " to " << seed - 1 << ": " << counts.trees
-            << " trees with " << counts.gates << " gates, " << counts.steps
+            << " trees with " << counts.gates << " gates, " << counts.forwards
             << " forwards, " << counts.backwards << " backwards and steps, "
             << counts.errors << " errors of both, " << counts.tensors
             << " comparisons\n";
@@ -73,10 +79,21 @@ void hold_against_reference(uint64_t first) {
 }  // namespace
 
 TEST_CASE(
-    "differential: random trees are what their branches are",
+    "differential: gates on rows are what their branches are",
     "[differential]") {
-  const auto seed = variable("GATEDPATHS_TEST_SEED");
-  hold_against_reference(seed ? std::stoull(*seed) : 0);
+  hold_against_reference(Form::kRows);
+}
+
+TEST_CASE(
+    "differential: gates on tokens are what their branches are",
+    "[differential]") {
+  hold_against_reference(Form::kTokens);
+}
+
+TEST_CASE(
+    "differential: gates on images are what their branches are",
+    "[differential]") {
+  hold_against_reference(Form::kImages);
 }
 
 }  // namespace gatedpaths::differential

@@ -28,7 +28,8 @@ constexpr std::array kLeafNames = {
     "constant",
     "identity",
     "narrow",
-    "mean"};
+    "mean",
+    "infinite"};
 constexpr std::array kFormNames = {"rows", "tokens", "images"};
 
 template <class Names, class Kind>
@@ -70,6 +71,12 @@ void describe_gate(const Node& node, std::ostream& out) {
   if (node.kind == NodeKind::kChoice && node.reduction == Reduction::kMean) {
     out << " mean";
   }
+  if (node.declares) {
+    out << " declares";
+  }
+  if (node.pairs) {
+    out << " pairs";
+  }
   if (node.by_samples) {
     out << " by_samples";
   }
@@ -79,7 +86,8 @@ void describe_gate(const Node& node, std::ostream& out) {
   }
   if (node.kind == NodeKind::kSlots) {
     out << (node.maps ? " maps" : "") << (node.norms ? " norms" : "")
-        << (node.coasts ? " coasts" : "") << (node.bias ? " bias" : "");
+        << (node.coasts ? " coasts" : "") << (node.bias ? " bias" : "")
+        << (node.flattens ? " flattens" : "");
   }
 }
 

@@ -52,6 +52,7 @@ enum class LeafKind {
   kIdentity,      ///< The input.
   kNarrow,        ///< A view of the input's last channels.
   kMean,          ///< The mean over the channels, expanded.
+  kInfinite,      ///< Infinite wherever the input is large.
 };
 
 struct Node;
@@ -81,11 +82,14 @@ struct Node {
   bool by_samples = false;  ///< Whether steps may give gates for each sample.
   SampleCapacity capacity;
   std::optional<uint64_t> draws;  ///< The seed of one that draws by itself.
+  bool declares = false;  ///< Whether the branches' shapes are declared.
+  bool pairs = false;     ///< Branch: takes and returns two tensors.
 
-  bool maps = false;    ///< Slots: a tanh on each.
-  bool norms = false;   ///< Slots: a batch norm on each.
-  bool coasts = false;  ///< Slots: the layer behind them coasts.
-  bool bias = true;     ///< Slots: the layer behind them has a bias.
+  bool maps = false;      ///< Slots: a tanh on each.
+  bool norms = false;     ///< Slots: a batch norm on each.
+  bool coasts = false;    ///< Slots: the layer behind them coasts.
+  bool bias = true;       ///< Slots: the layer behind them has a bias.
+  bool flattens = false;  ///< Slots: of images, as rows. At the root alone.
 
   double drop_rate = 0;
   DropMode mode = DropMode::kSubset;

@@ -6,16 +6,13 @@
 #include <gatedpaths/training/open_optimizer.hpp>
 
 #include "differential/compare.hpp"
+#include "differential/forward_pass.hpp"
 #include "differential/gated_net.hpp"
 #include "differential/optimizers.hpp"
 #include "differential/reference.hpp"
 #include "differential/step.hpp"
 
-#include <c10/core/InferenceMode.h>
-#include <c10/util/Exception.h>
-
 #include <algorithm>
-#include <exception>
 #include <map>
 #include <memory>
 #include <utility>
@@ -28,14 +25,6 @@ namespace gatedpaths::differential {
 namespace {
 
 using test::Tensors;
-
-// What a forward gave, or why it did not.
-struct Outcome {
-  torch::Tensor leaf;
-  torch::Tensor output;
-  torch::Tensor stream;
-  std::string error;
-};
 
 class TreeRun {
  public:
@@ -62,48 +51,34 @@ class TreeRun {
 
   // Empty where both agree. `ends` where both refused.
   std::string step(uint64_t number, bool& ends) {
-    const auto step = random_step(tree_, number);
-    ++counts_.steps;
-    set_gates(step, number);
+    auto step = random_step(tree_, number);
+    tolerance_ = tolerance_of(step.autocast ? torch::kBFloat16 : tree_.dtype);
     set_modes(step);
-    if (step.clears_gradients) {
-      steps_.zero_grad();
-      plain_->zero_grad();
+    if (step.clears == Clears::kBeforeForward) {
+      clear_gradients();
     }
-    const auto actual = forward(step, net_);
-    const auto expected = forward(step, reference_);
-    if (!actual.error.empty() || !expected.error.empty()) {
-      ends = true;
-      ++counts_.errors;
-      const bool alike = actual.error.empty() == expected.error.empty();
-      return alike ? ""
-                   : "expected error '" + expected.error + "'\ngot error '" +
-                         actual.error + "'";
+    std::vector<Outcome> actual;
+    std::vector<Outcome> expected;
+    for (uint64_t pass = 0; pass < step.passes; ++pass) {
+      step.calls.seed += pass;
+      set_gates(step, 2 * number + pass);
+      net_.set_calls(step.calls);
+      reference_.set_calls(step.calls);
+      actual.push_back(forward_pass(tree_, step, pass, net_));
+      expected.push_back(forward_pass(tree_, step, pass, reference_));
+      ++counts_.forwards;
+      ends = !check_forward(step, actual.back(), expected.back());
+      if (ends || !found_.empty()) {
+        return found_;
+      }
     }
-    check("output", difference(actual.output, expected.output));
-    check("graph", [&] {
-      // A view of a parameter that is made without a graph looks as if it had
-      // one.
-      return step.grad_mode != GradMode::kGrad ||
-                     actual.output.requires_grad() ==
-                         expected.output.requires_grad()
-                 ? ""
-             : expected.output.requires_grad() ? "expected one, got none"
-                                               : "expected none, got one";
-    }());
-    check("random stream", bit_difference(actual.stream, expected.stream));
-    check_all(
-        "buffer",
-        buffers_of(net_.parts()),
-        buffers_of(reference_.parts()),
-        difference);
-    check_draws();
-    if (found_.empty() && step.grad_mode == GradMode::kGrad &&
-        actual.output.requires_grad()) {
+    if (step.clears == Clears::kBeforeBackward) {
+      clear_gradients();
+    }
+    if (step.grad_mode == GradMode::kGrad) {
       backward(step, actual, expected);
     }
-    copy_values(buffers_of(net_.parts()), buffers_of(reference_.parts()));
-    return std::exchange(found_, {});
+    return found_;
   }
 
  private:
@@ -164,61 +139,109 @@ class TreeRun {
         }
       }
     }
-    net_.set_calls(step.calls);
-    reference_.set_calls(step.calls);
   }
 
-  template <class Net>
-  Outcome forward(const Step& step, Net& net) {
-    Outcome outcome;
-    torch::manual_seed(step.seed);
-    try {
-      const c10::InferenceMode inference(
-          step.grad_mode == GradMode::kInference);
-      const torch::AutoGradMode grad(step.grad_mode == GradMode::kGrad);
-      outcome.leaf = input_leaf(tree_, step);
-      outcome.leaf.requires_grad_(
-          step.grad_mode == GradMode::kGrad && step.input_wants_grad);
-      outcome.output = net.forward(laid_out(tree_, step, outcome.leaf));
-    } catch (const c10::Error& error) {
-      outcome.error = error.what_without_backtrace();
+  // False where both refused.
+  bool check_forward(
+      const Step& step, const Outcome& actual, const Outcome& expected) {
+    if (!actual.error.empty() || !expected.error.empty()) {
+      ++counts_.errors;
+      const bool alike = actual.error.empty() == expected.error.empty();
+      check(
+          "error",
+          alike ? ""
+                : "expected '" + expected.error + "', got '" + actual.error +
+                      "'");
+      return false;
     }
-    outcome.stream = test::random_stream();
-    return outcome;
+    // Which zeros are promoted under autocast is another question.
+    const auto dtype = expected.output.scalar_type();
+    check(
+        "output",
+        difference(
+            step.autocast ? actual.output.to(dtype) : actual.output,
+            expected.output,
+            tolerance_ * scale_of(expected.output)));
+    // A view of a parameter that is made without a graph looks as if it had
+    // one.
+    const bool has_graph = expected.output.requires_grad();
+    check(
+        "graph",
+        step.grad_mode == GradMode::kGrad &&
+                actual.output.requires_grad() != has_graph
+            ? (has_graph ? "expected one, got none" : "expected none, got one")
+            : "");
+    check(
+        "memory",
+        actual.is_entangled ? "the output and the input have some in common"
+                            : "");
+    check("random stream", bit_difference(actual.stream, expected.stream));
+    check_draws();
+    check_all(
+        "parameter",
+        parameters_of(net_.parts()),
+        parameters_of(reference_.parts()),
+        bit_difference);
+    const auto buffers = buffers_of(net_.parts());
+    const auto others = buffers_of(reference_.parts());
+    check_all("buffer", buffers, others, [this](const auto& a, const auto& b) {
+      return difference(a, b, tolerance_ * scale_of(b));
+    });
+    copy_values(buffers, others);  // so that nothing adds up
+    return true;
   }
 
   void backward(
-      const Step& step, const Outcome& actual, const Outcome& expected) {
+      const Step& step,
+      const std::vector<Outcome>& actual,
+      const std::vector<Outcome>& expected) {
     ++counts_.backwards;
-    torch::manual_seed(step.seed + 1);
-    const auto gradient = torch::randn_like(expected.output.detach());
-    const auto error = backward_error(actual.output, gradient);
-    const auto wanted = backward_error(expected.output, gradient);
+    const auto error = backward_pass(step, actual);
+    const auto wanted = backward_pass(step, expected);
     check(
         "backward",
-        error == wanted
-            ? ""
-            : "expected error '" + wanted + "', got '" + error + "'");
+        error == wanted ? ""
+                        : "expected '" + wanted + "', got '" + error + "'");
+    const auto own = parameters_of(net_.parts());
+    const auto others = parameters_of(reference_.parts());
+    if (!all_finite(others)) {
+      // Times the zeros of dense sums they spread as they do not in slots, and
+      // parameters of NaN would show nothing any more.
+      clear_gradients();
+      return;
+    }
+    // What cancels is as far off as its parts were.
+    double scale = 1;
+    for (const auto& parameter : others) {
+      scale = std::max(scale, scale_of(parameter.grad()));
+    }
+    for (const auto& outcome : expected) {
+      scale = std::max(scale, scale_of(outcome.leaf.grad()));
+    }
     // Where nothing reaches the input, zeros and none are alike.
     const auto or_zeros = [&](const torch::Tensor& leaf) {
       return leaf.grad().defined() ? leaf.grad() : torch::zeros_like(leaf);
     };
-    check(
-        "gradient of the input",
-        difference(or_zeros(actual.leaf), or_zeros(expected.leaf)));
-    const auto own = parameters_of(net_.parts());
-    const auto others = parameters_of(reference_.parts());
+    for (size_t i = 0; i < actual.size(); ++i) {
+      check(
+          "gradient of the input",
+          difference(
+              or_zeros(actual[i].leaf),
+              or_zeros(expected[i].leaf),
+              tolerance_ * scale));
+    }
     for (size_t i = 0; i < own.size(); ++i) {
+      const auto& gradient = own[i].grad();
       check(
           [&] { return "gradient of " + name_of(i); },
-          difference(own[i].grad(), others[i].grad()));
+          difference(gradient, others[i].grad(), tolerance_ * scale));
       // What follows is the same to the bit where this is.
       others[i].mutable_grad() =
-          own[i].grad().defined() ? own[i].grad().clone() : torch::Tensor();
+          gradient.defined() ? gradient.clone() : torch::Tensor();
     }
     steps_.step();
     plain_->step();
-    check_all("parameter", own, others, bit_difference);
+    check_all("stepped parameter", own, others, bit_difference);
     check_all(
         "optimizer state",
         test::optimizer_state(*optimizer_),
@@ -226,14 +249,17 @@ class TreeRun {
         bit_difference);
   }
 
-  static std::string backward_error(
-      const torch::Tensor& output, const torch::Tensor& gradient) {
-    try {
-      output.backward(gradient);
-    } catch (const c10::Error& error) {
-      return error.what_without_backtrace();
-    }
-    return "";
+  void clear_gradients() {
+    steps_.zero_grad();
+    plain_->zero_grad();
+  }
+
+  static bool all_finite(const Tensors& parameters) {
+    return std::all_of(
+        parameters.begin(), parameters.end(), [](const auto& parameter) {
+          return !parameter.grad().defined() ||
+                 parameter.grad().isfinite().all().template item<bool>();
+        });
   }
 
   void check_draws() {
@@ -292,6 +318,7 @@ class TreeRun {
   std::unique_ptr<torch::optim::Optimizer> plain_;
   OpenOptimizer steps_;
   std::vector<int64_t> gate_ids_;  // of the gates of the space
+  double tolerance_ = 0;
   std::string found_;
 };
 

@@ -13,8 +13,8 @@ namespace gatedpaths::differential {
 struct Counts {
   int64_t trees = 0;
   int64_t gates = 0;
-  int64_t steps = 0;      ///< Forwards, each of a path of its own.
-  int64_t backwards = 0;  ///< Those of them with a step of an optimizer.
+  int64_t forwards = 0;   ///< Each of a path of its own.
+  int64_t backwards = 0;  ///< Each with a step of an optimizer.
   int64_t errors = 0;     ///< Forwards that both refused.
   int64_t tensors = 0;    ///< Tensors that were compared.
 };

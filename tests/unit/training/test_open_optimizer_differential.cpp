@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/optimizer_state.hpp"
 #include "support/snapshot.hpp"
 #include "support/tensors.hpp"
 
@@ -49,6 +50,7 @@ using gatedpaths::StochasticDepthOptions;
 using gatedpaths::UniformSampler;
 using gatedpaths::test::all_bit_equal;
 using gatedpaths::test::gradients_of;
+using gatedpaths::test::optimizer_state;
 using gatedpaths::test::Tensors;
 
 namespace {
@@ -208,56 +210,6 @@ OptimizerPtr random_optimizer(const RandomNet& net, uint64_t seed) {
       return std::make_unique<Adagrad>(
           groups, AdagradOptions(0.05).lr_decay(0.01).weight_decay(0.1));
   }
-}
-
-// The state of each parameter of the lists; undefined where there is none.
-Tensors optimizer_state(const torch::optim::Optimizer& optimizer) {
-  using namespace torch::optim;
-  Tensors result;
-  const auto add = [&](std::initializer_list<torch::Tensor> tensors) {
-    for (const auto& tensor : tensors) {
-      result.push_back(
-          tensor.defined() ? tensor.detach().clone() : torch::Tensor());
-    }
-  };
-  for (const auto& group : optimizer.param_groups()) {
-    for (const auto& parameter : group.params()) {
-      const auto found =
-          optimizer.state().find(parameter.unsafeGetTensorImpl());
-      if (found == optimizer.state().end()) {
-        result.emplace_back();
-        continue;
-      }
-      const auto* state = found->second.get();
-      if (const auto* sgd = dynamic_cast<const SGDParamState*>(state)) {
-        add({sgd->momentum_buffer()});
-      } else if (
-          const auto* adam = dynamic_cast<const AdamParamState*>(state)) {
-        add(
-            {torch::tensor(adam->step()),
-             adam->exp_avg(),
-             adam->exp_avg_sq(),
-             adam->max_exp_avg_sq()});
-      } else if (
-          const auto* adamw = dynamic_cast<const AdamWParamState*>(state)) {
-        add(
-            {torch::tensor(adamw->step()),
-             adamw->exp_avg(),
-             adamw->exp_avg_sq()});
-      } else if (
-          const auto* rms = dynamic_cast<const RMSpropParamState*>(state)) {
-        add(
-            {torch::tensor(rms->step()),
-             rms->square_avg(),
-             rms->momentum_buffer(),
-             rms->grad_avg()});
-      } else {
-        const auto& adagrad = dynamic_cast<const AdagradParamState&>(*state);
-        add({torch::tensor(adagrad.step()), adagrad.sum()});
-      }
-    }
-  }
-  return result;
 }
 
 // One of two equal runs.
