@@ -155,6 +155,22 @@ void collect_modes_below(
   }
 }
 
+void check_part(const torch::nn::Module& root, const torch::nn::Module& part) {
+  std::vector<ModuleMode> modules;
+  collect_modes_below(root, "", modules);
+  TORCH_CHECK_VALUE(
+      std::any_of(
+          modules.begin(),
+          modules.end(),
+          [&](const ModuleMode& mode) { return mode.module == &part; }),
+      "recalibrate_batch_norm: expected `part` to be a module of the network "
+      "'",
+      root.name(),
+      "', got another one, '",
+      part.name(),
+      "'");
+}
+
 // The norms that lie in no closed branch.
 std::vector<MeasuredNorm> find_norms(torch::nn::Module& root) {
   struct Reached {};
@@ -184,8 +200,8 @@ std::vector<MeasuredNorm> find_norms(torch::nn::Module& root) {
 }  // namespace
 
 struct BatchNormMeasurement::State {
-  explicit State(torch::nn::Module& root)
-      : eval(root), norms(find_norms(root)) {}
+  State(torch::nn::Module& root, torch::nn::Module& part)
+      : eval(root), norms(find_norms(part)), is_part(&root != &part) {}
   // Not in the constructor: what it has done is undone where it throws.
   void start(torch::nn::Module& root) {
     for (MeasuredNorm& norm : norms) {
@@ -214,11 +230,14 @@ struct BatchNormMeasurement::State {
   EvalScope eval;
   std::vector<MeasuredNorm> norms;
   std::vector<ModuleMode> modes;
+  bool is_part;
   bool finished = false;
 };
 
-BatchNormMeasurement::BatchNormMeasurement(torch::nn::Module& root)
-    : state_(std::make_unique<State>(root)) {
+BatchNormMeasurement::BatchNormMeasurement(
+    torch::nn::Module& root, torch::nn::Module& part) {
+  check_part(root, part);
+  state_ = std::make_unique<State>(root, part);
   state_->start(root);
 }
 
@@ -244,8 +263,9 @@ int64_t BatchNormMeasurement::finish() {
   const size_t ran = finish_part().size();
   TORCH_CHECK_VALUE(
       norms == 0 || ran > 0,
-      "recalibrate_batch_norm: expected `run` to run norms of `root` in "
-      "training mode, got none that ran of ",
+      "recalibrate_batch_norm: expected `run` to run norms of `",
+      state_->is_part ? "part" : "root",
+      "` in training mode, got none that ran of ",
       norms);
   return static_cast<int64_t>(ran);
 }

@@ -14,12 +14,14 @@
 namespace gatedpaths {
 namespace detail {
 
-/// While it lives, a network's norms measure: those on the path that is open
-/// are reset and average, all else is in eval mode, and there is no graph. When
-/// it ends, statistics that `finish` did not confirm are as they were.
+/// While it lives, the norms of a part of a network measure: those on the path
+/// that is open are reset and average, all else in the network is in eval mode,
+/// and there is no graph. When it ends, statistics that `finish` did not
+/// confirm are as they were.
 class GATEDPATHS_EXPORT BatchNormMeasurement {
  public:
-  explicit BatchNormMeasurement(torch::nn::Module& root);
+  /// Throws where `part` is not in `root`.
+  BatchNormMeasurement(torch::nn::Module& root, torch::nn::Module& part);
   ~BatchNormMeasurement();
   BatchNormMeasurement(const BatchNormMeasurement&) = delete;
   BatchNormMeasurement& operator=(const BatchNormMeasurement&) = delete;
@@ -92,7 +94,7 @@ auto& typed_network(Net& net) {
 ///
 /// `run` should run nothing outside of `root` that is in training mode: this
 /// knows nothing of it, so that its norms would be trained. To measure a part
-/// of a network, put the rest in eval mode first.
+/// of a network, name both: there is an overload for that.
 ///
 /// Throws: `c10::ValueError` for an empty holder or null pointer, for no batch
 /// at all, for norms whose statistics cannot be written (an inference tensor,
@@ -110,6 +112,25 @@ template <class Batches, class Run>
 int64_t recalibrate_batch_norm(
     const NetworkRef& root, Batches&& batches, Run&& run);
 
+/// The same for a part of a network, say a stage whose paths have changed: only
+/// the norms of `part` are measured, and all of `root` beside them is in eval
+/// mode. `run(batch)` has to run `root`'s forward once.
+///
+/// Throws: as above, in words of `part`, and `c10::ValueError` for one that is
+/// not `root` nor a module below it.
+///
+/// Example:
+/// ```
+/// gatedpaths::recalibrate_batch_norm(
+///     net, net->stage2, batches, [&](auto& batch) { net->forward(batch); });
+/// ```
+template <class Batches, class Run>
+int64_t recalibrate_batch_norm(
+    const NetworkRef& root,
+    const NetworkRef& part,
+    Batches&& batches,
+    Run&& run);
+
 /// The same for a network whose `forward` takes the range's elements.
 ///
 /// Example:
@@ -126,8 +147,18 @@ int64_t recalibrate_batch_norm(Net&& net, Batches&& batches);
 template <class Batches, class Run>
 int64_t recalibrate_batch_norm(
     const NetworkRef& root, Batches&& batches, Run&& run) {
+  return recalibrate_batch_norm(root, root, batches, run);
+}
+
+template <class Batches, class Run>
+int64_t recalibrate_batch_norm(
+    const NetworkRef& root,
+    const NetworkRef& part,
+    Batches&& batches,
+    Run&& run) {
   detail::BatchNormMeasurement measurement(
-      root.module("recalibrate_batch_norm"));
+      root.module("recalibrate_batch_norm"),
+      part.module("recalibrate_batch_norm"));
   for (auto&& batch : batches) {
     run(batch);
     measurement.add_batch();

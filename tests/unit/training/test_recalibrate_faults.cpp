@@ -146,6 +146,77 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "recalibrate_batch_norm: a part of a network is measured with the rest in "
+    "eval mode",
+    "[recalibrate_batch_norm]") {
+  auto first = norm_after_50();
+  auto second = norm_after_50();
+  Sequential net(first, Dropout(0.5), second, Dropout(0.5));
+  second->eval();
+  const auto before = copies_of(first->buffers());
+  std::vector<torch::Tensor> inputs;  // what the part gets
+  for (const auto& batch : fault_batches()) {
+    const torch::NoGradGuard no_grad;
+    first->eval();
+    inputs.push_back(first->forward(batch));
+    first->train();
+  }
+  auto alone = norm_after_50();
+  REQUIRE(recalibrate_batch_norm(alone, inputs) == 1);
+
+  CHECK(
+      recalibrate_batch_norm(
+          net, second, fault_batches(), [&](const torch::Tensor& batch) {
+            CHECK_FALSE(first->is_training());
+            net->forward(batch);
+          }) == 1);
+  CHECK(all_bit_equal(first->buffers(), before));
+  CHECK(all_bit_equal(second->buffers(), copies_of(alone->buffers())));
+  CHECK(net->is_training());
+  CHECK(first->is_training());
+  CHECK_FALSE(second->is_training());
+}
+
+TEST_CASE(
+    "recalibrate_batch_norm: a part has to be one of the network, and to run",
+    "[recalibrate_batch_norm][error]") {
+  auto first = norm_after_50();
+  auto second = norm_after_50();
+  Sequential net(first, second);
+  auto other = norm_after_50();
+  const auto before = copies_of(net->buffers());
+  const auto message = [&](const BatchNorm1d& part, auto run) {
+    return message_of<c10::ValueError>(
+        [&] { recalibrate_batch_norm(net, part, fault_batches(), run); });
+  };
+  const auto run_net = [&](const torch::Tensor& batch) { net->forward(batch); };
+  CHECK(
+      message(other, run_net) ==
+      "recalibrate_batch_norm: expected `part` to be a module of the network "
+      "'torch::nn::SequentialImpl', got another one, "
+      "'torch::nn::BatchNorm1dImpl'");
+  CHECK(
+      message(nullptr, run_net) ==
+      "recalibrate_batch_norm: expected a network, got none");
+  CHECK(
+      message(
+          second, [&](const torch::Tensor& batch) { first->forward(batch); }) ==
+      "recalibrate_batch_norm: expected `run` to run norms of `part` in "
+      "training mode, got none that ran of 1");
+  CHECK(all_bit_equal(net->buffers(), before));
+  // Its mode is that of the network during this.
+  CHECK_THAT(
+      message(
+          second,
+          [&](const torch::Tensor& batch) {
+            first->train();
+            net->forward(batch);
+          }),
+      Catch::Matchers::EndsWith("got '0' in training mode after batch 0"));
+  CHECK(net->is_training());
+}
+
+TEST_CASE(
     "recalibrate_batch_norm: inputs that are not finite are an error",
     "[recalibrate_batch_norm][error]") {
   const float value = GENERATE(NAN, std::numeric_limits<float>::infinity());
