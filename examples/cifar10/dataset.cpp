@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <istream>
 #include <system_error>
 
 namespace cifar10 {
@@ -91,24 +92,6 @@ Images read_file(const fs::path& file) {
   return decode_records(content, file.string());
 }
 
-ClassNames read_class_names(const fs::path& file) {
-  auto names = official_class_names();
-  std::ifstream stream(file);
-  ClassNames read;
-  for (auto& name : read) {
-    std::string line;
-    std::getline(stream, line);
-    if (line.ends_with('\r')) {  // lines of Windows
-      line.pop_back();
-    }
-    if (line.empty()) {
-      return names;  // the names only label a table
-    }
-    name = printable(line);
-  }
-  return read;
-}
-
 }  // namespace
 
 ClassNames official_class_names() {
@@ -123,6 +106,22 @@ ClassNames official_class_names() {
       "horse",
       "ship",
       "truck"};
+}
+
+ClassNames read_class_names(std::istream& stream) {
+  ClassNames read;
+  for (auto& name : read) {
+    std::string line;
+    std::getline(stream, line);
+    if (line.ends_with('\r')) {  // lines of Windows
+      line.pop_back();
+    }
+    if (line.empty()) {
+      return official_class_names();
+    }
+    name = printable(line);
+  }
+  return read;
 }
 
 Images decode_records(
@@ -165,6 +164,7 @@ Images decode_records(
 
 Dataset read_dataset(const fs::path& folder) {
   const auto found = find_folder(folder);
+  std::ifstream names(found / "batches.meta.txt");
   std::vector<torch::Tensor> pixels;
   std::vector<torch::Tensor> labels;
   for (std::size_t i = 0; i < kTrainFiles; ++i) {
@@ -175,7 +175,7 @@ Dataset read_dataset(const fs::path& folder) {
   return {
       .train = {torch::cat(pixels), torch::cat(labels)},
       .test = read_file(found / kTestFile),
-      .class_names = read_class_names(found / "batches.meta.txt"),
+      .class_names = read_class_names(names),
       .description = fmt::format("CIFAR-10 from {}", found.string())};
 }
 

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +44,10 @@ struct Dataset {
 
 /// The names of CIFAR-10's classes, in the order of their labels.
 ClassNames official_class_names();
+
+/// Ten names, one a line, as `batches.meta.txt` has them; the official ones
+/// where there are fewer: they only label a table.
+ClassNames read_class_names(std::istream& stream);
 
 /// Splits records into pixels and labels, and checks every label. `name` stands
 /// for the bytes in the messages.

@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
+#include <optional>
 #include <string>
+#include <utility>
 
 namespace cifar10 {
 namespace {
@@ -27,56 +30,103 @@ std::ofstream open(const fs::path& file, std::ios::openmode mode) {
   return stream;
 }
 
-/// The event of a line that a resumed run keeps; null for the others.
-Json kept_event(const std::string& line, std::int64_t epochs_done) {
-  auto event = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!event.is_object()) {
-    return nullptr;
-  }
-  const auto name = event.value("event", "");
-  const bool keep =
-      name == "start" || ((name == "epoch" || name == "test") &&
-                          event.value("epoch", epochs_done + 1) <= epochs_done);
-  return keep ? event : Json(nullptr);
+/// The text of this name in an event; null where there is none.
+const std::string* text_of(const ReadJson& event, const char* name) {
+  const auto found = event.find(name);
+  return found == event.end() ? nullptr : found->get_ptr<const std::string*>();
 }
 
-/// That each line of a file, whole or cut short, may be of this run's metrics.
-class OriginCheck {
- public:
-  OriginCheck(const fs::path& file, const std::string& run)
-      : file_(file), run_(run) {}
+/// Of an event of one epoch.
+std::optional<std::int64_t> epoch_of(const ReadJson& event) {
+  const auto found = event.find("epoch");
+  const bool is_count = found != event.end() && found->is_number_integer() &&
+                        *found >= 0 &&
+                        *found <= std::numeric_limits<std::int64_t>::max();
+  return is_count ? std::optional(found->get<std::int64_t>()) : std::nullopt;
+}
 
-  void line(const std::string& text) {
-    const auto event = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    const bool is_start =
-        event.is_object() && event.value("event", Json()) == "start";
-    // The first line of a process that was killed while it wrote it.
-    const bool is_cut = event.is_discarded() && text.starts_with("{\"event\"");
+bool is_of_epoch(const std::string& name) {
+  return name == "epoch" || name == "test";
+}
+
+/// What a program writes in one line, or another version of it.
+bool is_event(const ReadJson& json) {
+  const auto* name = json.is_object() ? text_of(json, "event") : nullptr;
+  return name != nullptr && (!is_of_epoch(*name) || epoch_of(json)) &&
+         (*name != "start" || !json.contains("run") ||
+          text_of(json, "run") != nullptr);
+}
+
+/// Goes through the lines of a file, and keeps what a resumed run does not
+/// write again. Throws at what is not of this run's metrics.
+class OldLines {
+ public:
+  OldLines(const fs::path& file, std::int64_t epochs_done, std::string run)
+      : file_(file), epochs_done_(epochs_done), run_(std::move(run)) {}
+
+  void add(const std::string& line) {
+    const auto event =
+        ReadJson::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (event.is_discarded()) {
+      // What a process wrote when it was killed.
+      require_start(has_start_ || line.starts_with("{\"event\""));
+      return;
+    }
+    const auto* name = is_event(event) ? text_of(event, "event") : nullptr;
+    const bool is_start = name != nullptr && *name == "start";
+    require_start(has_start_ || is_start);
     TORCH_CHECK_VALUE(
-        has_start_ || is_start || is_cut,
+        name != nullptr,
+        "metrics: expected an event a line, got '",
+        line.substr(0, 100),
+        "' in '",
+        file_.string(),
+        "'; name a new file");
+    if (is_start) {
+      require_run(event);
+    }
+    if (is_start || (is_of_epoch(*name) && *epoch_of(event) <= epochs_done_)) {
+      kept_ += line + '\n';
+      if (*name == "test") {
+        last_test_ = std::max(last_test_, *epoch_of(event));
+      }
+    }
+  }
+
+  const std::string& kept() const { return kept_; }
+  std::int64_t last_test() const { return last_test_; }
+
+ private:
+  void require_start(bool has_start) const {
+    TORCH_CHECK_VALUE(
+        has_start,
         "metrics: expected a file that starts with the \"start\" of a run, got "
         "'",
         file_.string(),
         "' with other content; name a new file");
-    if (is_start) {
-      const auto other = event.value("run", Json(""));
-      TORCH_CHECK_VALUE(
-          other == run_,
-          "metrics: expected those of the run in the checkpoint, '",
-          run_,
-          "', got those of another one, ",
-          other.dump(),
-          ", in '",
-          file_.string(),
-          "'; name its own file, or a new one");
-      has_start_ = true;
-    }
   }
 
- private:
+  void require_run(const ReadJson& start) {
+    const auto* run = text_of(start, "run");
+    const auto other = run == nullptr ? std::string() : *run;
+    TORCH_CHECK_VALUE(
+        other == run_,
+        "metrics: expected those of the run in the checkpoint, '",
+        run_,
+        "', got those of another one, '",
+        other,
+        "', in '",
+        file_.string(),
+        "'; name its own file, or a new one");
+    has_start_ = true;
+  }
+
   const fs::path& file_;
-  const std::string& run_;
+  std::int64_t epochs_done_;
+  std::string run_;
   bool has_start_ = false;
+  std::string kept_;
+  std::int64_t last_test_ = 0;
 };
 
 }  // namespace
@@ -93,20 +143,13 @@ Metrics::Metrics(
     stream_ = open(file, std::ios::app);
     return;
   }
+  OldLines lines(file, epochs_done, run);
   std::ifstream old(file);
-  std::string kept;
-  OriginCheck check(file, run);
   for (std::string line; std::getline(old, line);) {
-    check.line(line);
-    const auto event = kept_event(line, epochs_done);
-    if (event.is_null()) {
-      continue;
-    }
-    kept += line + '\n';
-    if (event["event"] == "test") {
-      last_test_ = std::max(last_test_, event["epoch"].get<std::int64_t>());
-    }
+    lines.add(line);
   }
+  last_test_ = lines.last_test();
+  const auto& kept = lines.kept();
   gatedpaths::save_atomically(file, [&kept](const gatedpaths::ByteSink& sink) {
     sink(kept.data(), kept.size());
   });

@@ -3,7 +3,7 @@
 // "test" or "end".
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include "json.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -11,8 +11,6 @@
 #include <string>
 
 namespace cifar10 {
-
-using Json = nlohmann::ordered_json;
 
 /// Throws where this file cannot be opened for writing, with the reason. What
 /// is in it stays.

@@ -16,9 +16,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cmath>
 #include <cstring>
-#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -44,69 +42,6 @@ std::string read_text(InputArchive& archive, const char* key) {
   c10::IValue value;
   return archive.try_read(key, value) && value.isString() ? value.toStringRef()
                                                           : std::string();
-}
-
-Json to_json(const Position& position) {
-  return {
-      {"epoch", position.epoch},
-      {"batch", position.batch},
-      {"step", position.step},
-      {"loss_sum", position.loss_sum},
-      {"seconds", position.seconds},
-      {"run", position.run}};
-}
-
-bool is_count(const Json& json, const char* name) {
-  const auto value = json.value(name, Json());
-  return value.is_number_integer() && value >= 0 &&
-         value <= std::numeric_limits<std::int64_t>::max();
-}
-
-bool is_amount(const Json& json, const char* name) {
-  const auto value = json.value(name, Json());
-  return value.is_number() && value >= 0.0 &&
-         std::isfinite(value.get<double>());
-}
-
-bool is_position(const Json& json) {
-  return json.is_object() && is_count(json, "epoch") &&
-         is_count(json, "batch") && is_count(json, "step") &&
-         is_amount(json, "loss_sum") && is_amount(json, "seconds") &&
-         json.value("run", Json("")).is_string();
-}
-
-bool is_within(const Position& position, const RunLength& length) {
-  const auto& [epoch, batch, step, loss_sum, seconds, run] = position;
-  return epoch <= length.epochs && batch <= length.steps_per_epoch &&
-         (epoch < length.epochs || batch == 0) &&
-         step == epoch * length.steps_per_epoch + batch &&
-         (batch > 0 || (loss_sum == 0 && seconds == 0));
-}
-
-Position read_position(
-    const fs::path& file, const std::string& text, const RunLength& length) {
-  const auto json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  Position position;
-  if (is_position(json)) {
-    position = {
-        .epoch = json.at("epoch"),
-        .batch = json.at("batch"),
-        .step = json.at("step"),
-        .loss_sum = json.at("loss_sum"),
-        .seconds = json.at("seconds"),
-        .run = json.value("run", "")};
-  }
-  TORCH_CHECK_VALUE(
-      is_position(json) && is_within(position, length),
-      in_quotes(file),
-      ": expected a position in a run of ",
-      length.epochs,
-      " epochs of ",
-      length.steps_per_epoch,
-      " steps, got '",
-      text,
-      "'");
-  return position;
 }
 
 InputArchive open_archive(const fs::path& file) {
@@ -155,7 +90,7 @@ void check_content(const fs::path& file, InputArchive& archive) {
 
 void check_settings(
     const fs::path& file, const std::string& text, const Json& wanted) {
-  const auto saved = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto saved = ReadJson::parse(text, nullptr, /*allow_exceptions=*/false);
   TORCH_CHECK_VALUE(
       saved.is_object(),
       in_quotes(file),
@@ -164,10 +99,13 @@ void check_settings(
       "'");
   std::vector<std::string> differences;
   for (const auto& [name, value] : wanted.items()) {
-    const auto other = saved.value(name, Json());
-    if (other != value) {
-      differences.push_back(fmt::format(
-          "expected {} {}, got {}", name, value.dump(), other.dump()));
+    const auto found = saved.find(name);
+    const std::string other = found == saved.end()    ? "null"
+                              : found->is_primitive() ? found->dump()
+                                                      : found->type_name();
+    if (other != value.dump()) {
+      differences.push_back(
+          fmt::format("expected {} {}, got {}", name, value.dump(), other));
     }
   }
   TORCH_CHECK_VALUE(
@@ -234,7 +172,7 @@ void save_run(
   Content content{
       {"format", std::string(kFormat)},
       {"settings", settings.dump()},
-      {"position", to_json(position).dump()}};
+      {"position", position_text(position)}};
   OutputArchive archive;
   for (const auto& [name, text] : content) {
     archive.write(name, text);
@@ -280,7 +218,7 @@ Position load_run(
   check_content(file, archive);
   check_settings(file, read_text(archive, "settings"), settings);
   const auto position =
-      read_position(file, read_text(archive, "position"), length);
+      parse_position(in_quotes(file), read_text(archive, "position"), length);
 
   InputArchive momentum_archive;
   archive.read("momentum", momentum_archive);

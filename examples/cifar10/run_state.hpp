@@ -5,32 +5,15 @@
 // stand in it as those of the dense form, so that either form can go on.
 #pragma once
 
-#include "metrics.hpp"
+#include "json.hpp"
+#include "position.hpp"
 
 #include <torch/nn/module.h>
 #include <torch/optim/sgd.h>
 
-#include <cstdint>
 #include <filesystem>
-#include <string>
 
 namespace cifar10 {
-
-/// Where a run is.
-struct Position {
-  std::int64_t epoch = 0;  // epochs that are done
-  std::int64_t batch = 0;  // batches that are done of the next one
-  std::int64_t step = 0;   // batches that are done in all
-  double loss_sum = 0;     // of those batches of the next epoch
-  double seconds = 0;      // that they took
-  std::string run = {};    // names it; of no other one
-};
-
-/// How far a run goes.
-struct RunLength {
-  std::int64_t epochs = 0;
-  std::int64_t steps_per_epoch = 0;
-};
 
 /// Writes the file; the old one stays until the new one is whole. `settings` is
 /// an object of flags and values.

@@ -79,7 +79,7 @@ TEST_CASE(
   CHECK(
       refused("{\"event\":\"start\",\"run\":\"b\"}\n") ==
       "metrics: expected those of the run in the checkpoint, 'a', got those of "
-      "another one, \"b\", in '" +
+      "another one, 'b', in '" +
           file.string() + "'; name its own file, or a new one");
   CHECK_THAT(
       refused("{\"event\":\"start\",\"run\":\"a\"}\n"
@@ -104,6 +104,46 @@ TEST_CASE(
   write_file(file, std::string("{\"event\":\"sta"));
   Metrics again(file, 1, "a");
   CHECK(read_file(file).empty());
+}
+
+TEST_CASE("Metrics: a line that is no event is refused", "[cifar10][error]") {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "m";
+  const std::string start = "{\"event\":\"start\",\"run\":\"a\"}\n";
+  const std::string line = GENERATE(
+      "{\"event\":1}",
+      "{\"event\":[\"test\"],\"epoch\":1}",
+      "{\"epoch\":1}",
+      "{\"event\":\"epoch\"}",
+      "{\"event\":\"epoch\",\"epoch\":\"1\"}",
+      "{\"event\":\"epoch\",\"epoch\":null}",
+      "{\"event\":\"test\",\"epoch\":0.5}",
+      "{\"event\":\"test\",\"epoch\":1e300}",
+      "{\"event\":\"test\",\"epoch\":18446744073709551615}",
+      "{\"event\":\"test\",\"epoch\":-1}",
+      "{\"event\":\"start\",\"run\":1}",
+      "[1]",
+      "1");
+  write_file(file, start + line + '\n');
+  CHECK(
+      message_of<c10::ValueError>([&] { Metrics metrics(file, 1, "a"); }) ==
+      "metrics: expected an event a line, got '" + line + "' in '" +
+          file.string() + "'; name a new file");
+  CHECK(read_file(file) == start + line + '\n');
+}
+
+TEST_CASE(
+    "Metrics: lines of brackets without end are refused", "[cifar10][error]") {
+  const test::TemporaryFolder folder;
+  const auto file = folder / "m";
+  const std::size_t depth = 300000;  // more than a stack has calls for
+  const auto brackets = std::string(depth, '[') + std::string(depth, ']');
+  const auto* place = GENERATE("\"event\":", "\"event\":\"start\",\"run\":");
+  const auto text = std::string("{") + place + brackets +
+                    ",\"a\":1,\"b\":2,\"c\":3}\n";  // so that it grows
+  write_file(file, text);
+  CHECK_THROWS_AS(Metrics(file, 1, "a"), c10::ValueError);
+  CHECK(read_file(file) == text);
 }
 
 TEST_CASE("Metrics: a resumed run may start a new file", "[cifar10]") {

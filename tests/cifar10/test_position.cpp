@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Where a checkpoint says that its run is, and on which device.
 #include "checksum.hpp"
+#include "position.hpp"
 #include "small_run.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -119,6 +120,33 @@ TEST_CASE(
                        "': expected a position in a run of 2 epochs of 3 "
                        "steps, got '" +
                        bad + "'");
+}
+
+TEST_CASE(
+    "Position: its text is taken back, brackets without end are refused",
+    "[cifar10][error]") {
+  const Position position{
+      .epoch = 1,
+      .batch = 2,
+      .step = 5,
+      .loss_sum = 0.1,
+      .seconds = 1e-300,
+      .run = "a \"b\"\n"};
+  const RunLength length{.epochs = 2, .steps_per_epoch = 3};
+  CHECK(parse_position("x", position_text(position), length) == position);
+
+  const std::size_t depth = 300000;  // more than a stack has calls for
+  const auto brackets = std::string(depth, '[') + std::string(depth, ']');
+  const auto* name = GENERATE("epoch", "loss_sum", "run");
+  auto text = position_text(position);
+  const auto start = text.find(name) + std::string(name).size() + 2;
+  text.replace(start, text.find_first_of(",}", start) - start, brackets);
+  const auto message =
+      message_of<c10::ValueError>([&] { parse_position("x", text, length); });
+  CHECK(
+      message ==
+      "x: expected a position in a run of 2 epochs of 3 steps, got '" + text +
+          "'");
 }
 
 TEST_CASE("TrainingRun: a checkpoint of another device loads", "[cifar10]") {
