@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "flag_checks.hpp"
 
+#include "link_target.hpp"
+
 #include <fmt/format.h>
 
 #include <charconv>
@@ -33,16 +35,6 @@ Read<Number> read_number(const std::string& text) {
     return {.number = number};
   }
   return {.too_large = error == std::errc::result_out_of_range};
-}
-
-/// Follows links as far as they go: the last one may lead to a name that is not
-/// there yet, which `weakly_canonical` does not follow.
-fs::path target_of(fs::path file) {
-  std::error_code error;
-  for (int i = 0; i < 40 && fs::is_symlink(file, error); ++i) {
-    file = file.parent_path() / fs::read_symlink(file, error);
-  }
-  return fs::weakly_canonical(fs::absolute(file), error);
 }
 
 }  // namespace
@@ -98,7 +90,7 @@ std::string check_device(const std::string& text) {
 
 bool is_same_file(const fs::path& a, const fs::path& b) {
   std::error_code error;
-  return fs::equivalent(a, b, error) || target_of(a) == target_of(b);
+  return fs::equivalent(a, b, error) || link_target(a) == link_target(b);
 }
 
 }  // namespace cifar10

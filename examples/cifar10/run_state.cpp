@@ -2,6 +2,7 @@
 #include "run_state.hpp"
 
 #include "checksum.hpp"
+#include "link_target.hpp"
 #include "momentum.hpp"
 
 #include <gatedpaths/exchange/checkpoint.hpp>
@@ -233,7 +234,7 @@ Position load_run(
 }
 
 void require_checkpoint_folder(const fs::path& file) {
-  const auto folder = file.has_parent_path() ? file.parent_path() : ".";
+  const auto folder = folder_of(link_target(file));
   errno = 0;
   const bool good = ::access(folder.c_str(), W_OK | X_OK) == 0;
   TORCH_CHECK(

@@ -2,7 +2,9 @@
 #include "session.hpp"
 
 #include "data_source.hpp"
+#include "file_lock.hpp"
 #include "interrupt.hpp"
+#include "link_target.hpp"
 #include "metrics.hpp"
 #include "output.hpp"
 #include "progress.hpp"
@@ -16,9 +18,12 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -30,6 +35,11 @@ constexpr auto kStandInNote =
     "No CIFAR-10 here: training on a generated stand-in of ten drawn shapes.\n"
     "For the real images, add --download (170 MB, kept for later runs), or\n"
     "--data DIR where you have the binary files.\n";
+
+constexpr auto kNoLocksNote =
+    "This file system has no locks: see to it yourself that no other run "
+    "writes\n"
+    "the same files.\n";
 
 void require_device(const std::string& name) {
   const torch::Device device(name);
@@ -45,6 +55,34 @@ void require_device(const std::string& name) {
       name,
       "'");
 }
+
+/// The files that a run writes, each kept from other runs.
+struct Locks {
+  explicit Locks(const Options& options) {
+    if (!options.checkpoint.empty()) {
+      checkpoint.emplace("--checkpoint", options.checkpoint);
+    }
+    if (!options.metrics.empty() && can_be_locked(options.metrics)) {
+      metrics.emplace("--metrics", options.metrics);
+    }
+    if ((checkpoint && !checkpoint->works()) ||
+        (metrics && !metrics->works())) {
+      write_out(stdout, kNoLocksNote);
+    }
+  }
+
+  /// Not a pipe, nor a file that is there in a folder where none can be made.
+  static bool can_be_locked(const std::filesystem::path& file) {
+    std::error_code error;
+    const auto kind = std::filesystem::status(file, error).type();
+    return (kind == std::filesystem::file_type::regular ||
+            kind == std::filesystem::file_type::not_found) &&
+           ::access(folder_of(link_target(file)).c_str(), W_OK | X_OK) == 0;
+  }
+
+  std::optional<FileLock> checkpoint{};
+  std::optional<FileLock> metrics{};
+};
 
 bool has_content(const std::filesystem::path& file) {
   std::error_code error;
@@ -95,8 +133,11 @@ struct Pace {
 
 class Session {
  public:
-  Session(const Options& options, Dataset data)
-      : options_(options), run_(options, std::move(data)), progress_(stdout) {}
+  Session(const Options& options, Dataset data, Locks& locks)
+      : options_(options),
+        locks_(locks),
+        run_(options, std::move(data)),
+        progress_(stdout) {}
 
   int train(const std::string& command);
 
@@ -113,6 +154,7 @@ class Session {
   Pace pace() const;
 
   Options options_;
+  Locks& locks_;
   TrainingRun run_;
   Progress progress_;
   Metrics metrics_;
@@ -249,7 +291,8 @@ void Session::test() {
 }
 
 void Session::save() {
-  if (!options_.checkpoint.empty()) {
+  if (locks_.checkpoint) {
+    locks_.checkpoint->renew();
     run_.save(options_.checkpoint);
   }
 }
@@ -325,19 +368,21 @@ int Session::train(const std::string& command) {
 
 int run_session(const Options& options, const std::string& command) {
   require_device(options.device);
+  if (!options.checkpoint.empty()) {
+    require_checkpoint_folder(options.checkpoint);
+  }
+  // First: what stands in the way of a run may be the files of one under way.
+  Locks locks(options);
   require_no_old_run(options);
   if (!options.metrics.empty()) {
     require_writable(options.metrics);
-  }
-  if (!options.checkpoint.empty()) {
-    require_checkpoint_folder(options.checkpoint);
   }
   at::set_num_threads(static_cast<int>(options.threads));
   auto data = load_data(options.data);
   if (data.is_stand_in) {
     write_out(stdout, kStandInNote);
   }
-  return Session(options, std::move(data)).train(command);
+  return Session(options, std::move(data), locks).train(command);
 }
 
 }  // namespace cifar10

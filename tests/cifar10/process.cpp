@@ -90,7 +90,14 @@ bool Process::wait_for(const std::string& text) {
   return false;
 }
 
-void Process::interrupt() { ::kill(child_, SIGINT); }
+// Not to a process that has ended: another one may have its number.
+void Process::send(int signal) {
+  if (!ended()) {
+    ::kill(child_, signal);
+  }
+}
+
+void Process::interrupt() { send(SIGINT); }
 
 Finished Process::wait() {
   while (!reaped_) {

@@ -31,7 +31,10 @@ class Process {
   /// nothing of the kind for a minute.
   bool wait_for(const std::string& text);
 
+  void send(int signal);
   void interrupt();
+
+  pid_t id() const { return child_; }
 
   Finished wait();
 
