@@ -61,7 +61,7 @@ void NormWalk::run(int64_t first) {
 }
 
 void NormWalk::run_stage(int64_t stage) {
-  BatchNormMeasurement measurement(net_);
+  BatchNormMeasurement measurement(net_, net_);
   std::vector<at::Tensor> outputs;
   for (const at::Tensor& input : inputs_.back()) {
     StageRun run(stages_[static_cast<size_t>(stage)], stage, input);
