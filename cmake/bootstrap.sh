@@ -231,11 +231,19 @@ python_torch() {
   fi
 }
 
-# What tests use if it is there: PyTorch in Python, for the comparison with it, and the
-# pinned formatter. Without them those tests are skipped, so no failure here.
+# What tests use if it is there: PyTorch in Python and safetensors, for the comparison
+# with them, and the pinned formatter. Without them those tests are skipped, so no
+# failure here.
 install_test_extras() {
-  local version
+  local version package
   python_torch "no tests against PyTorch"
+  # safetensors writes PyTorch's tensors by way of numpy, and does not ask for it.
+  if [ -n "$(venv_torch)" ]; then
+    for package in numpy safetensors; do
+      "$venv/bin/python3" -c "import $package" 2>/dev/null ||
+        pip_extra "$package" "no tests against Python's safetensors"
+    done
+  fi
   version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' "$root/tests/checks/check_format.py")
   if [ ! -x "$venv/bin/clang-format" ] && { [ -d "$venv" ] || [ -n "${CI:-}" ]; }; then
     if ! has_venv_module && become_root; then

@@ -51,6 +51,7 @@
 #include <gatedpaths/exchange/derive.hpp>
 #include <gatedpaths/exchange/reset_weights.hpp>
 #include <gatedpaths/exchange/safetensors.hpp>
+#include <gatedpaths/exchange/torch_script.hpp>
 #include <gatedpaths/gates/branch_weighting.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
 #include <gatedpaths/gates/choice_block.hpp>

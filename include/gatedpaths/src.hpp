@@ -57,6 +57,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/branches/sample_gates.cpp>
 #include <gatedpaths/src/branches/sample_rows.cpp>
 #include <gatedpaths/src/branches/shape_state.cpp>
+#include <gatedpaths/src/branches/traced_rows.cpp>
 #include <gatedpaths/src/depth/depth_rates.cpp>
 #include <gatedpaths/src/depth/drop_convention.cpp>
 #include <gatedpaths/src/depth/drop_mode.cpp>
@@ -75,6 +76,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/exchange/state_copies.cpp>
 #include <gatedpaths/src/exchange/state_difference.cpp>
 #include <gatedpaths/src/exchange/temporary_file.cpp>
+#include <gatedpaths/src/exchange/torch_script.cpp>
 #include <gatedpaths/src/gates/branch_weighting.cpp>
 #include <gatedpaths/src/gates/branched_module.cpp>
 #include <gatedpaths/src/gates/choice_block.cpp>

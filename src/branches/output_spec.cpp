@@ -2,6 +2,7 @@
 #include <gatedpaths/branches/detail/output_spec.hpp>
 
 #include "../text/tensor_text.hpp"
+#include "traced_rows.hpp"
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
@@ -40,6 +41,9 @@ c10::SmallVector<int64_t, 5> TensorSpec::sizes_at(int64_t batch) const {
 at::Tensor TensorSpec::zeros(int64_t batch) const {
   if (!defined) {
     return {};
+  }
+  if (auto traced = TracedRows::zeros(*this, batch); traced.defined()) {
+    return traced;
   }
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   const auto concrete = sizes_at(batch);
