@@ -89,6 +89,7 @@
 #include <gatedpaths/search/evaluation.hpp>
 #include <gatedpaths/search/path_metric.hpp>
 #include <gatedpaths/search/stage.hpp>
+#include <gatedpaths/search/zero_cost.hpp>
 #include <gatedpaths/slots/slot_batch_norm.hpp>
 #include <gatedpaths/slots/slot_consumer.hpp>
 #include <gatedpaths/slots/slot_conv.hpp>

@@ -116,8 +116,11 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/random/draw_conditional_set.cpp>
 #include <gatedpaths/src/random/draw_open_set.cpp>
 #include <gatedpaths/src/random/fresh_seed.cpp>
+#include <gatedpaths/src/search/batch_norm_modes.cpp>
 #include <gatedpaths/src/search/evaluate.cpp>
 #include <gatedpaths/src/search/evaluated_net.cpp>
+#include <gatedpaths/src/search/linear_flow.cpp>
+#include <gatedpaths/src/search/network_evaluation.cpp>
 #include <gatedpaths/src/search/norm_walk.cpp>
 #include <gatedpaths/src/search/path_metric.cpp>
 #include <gatedpaths/src/search/path_order.cpp>
@@ -127,6 +130,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/stage_gates.cpp>
 #include <gatedpaths/src/search/stage_run.cpp>
 #include <gatedpaths/src/search/stage_walk.cpp>
+#include <gatedpaths/src/search/zero_cost.cpp>
 #include <gatedpaths/src/slots/dense_parts.cpp>
 #include <gatedpaths/src/slots/slot_batch_norm.cpp>
 #include <gatedpaths/src/slots/slot_consumer.cpp>

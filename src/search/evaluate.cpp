@@ -3,6 +3,8 @@
 
 #include "../text/tensor_text.hpp"
 #include "evaluated_net.hpp"
+#include "evaluation_inputs.hpp"
+#include "network_evaluation.hpp"
 #include "norm_walk.hpp"
 #include "path_order.hpp"
 #include "path_results.hpp"
@@ -48,17 +50,6 @@ bool has_gates(const torch::nn::Module& module) {
     return child != nullptr && has_gates(*child);
   });
 }
-
-// What the parts of one call share.
-struct EvaluationInputs {
-  torch::nn::Module& net;
-  const EvaluatedNet& evaluated;
-  const PathSpace& space;
-  c10::ArrayRef<Stage> stages;
-  c10::ArrayRef<EvaluationBatch> batches;
-  const PathMetric& metric;
-  const EvaluateOptions& options;
-};
 
 class OutputEvaluation {
  public:
@@ -226,7 +217,11 @@ std::vector<PathResult> evaluate_paths(
     EvaluatedNet::check_stages(stages);
     const EvaluationInputs inputs{
         net, evaluated, space, stages, batches, metric, options};
-    OutputEvaluation(inputs, results).run(whole);
+    if (metric.of_network()) {
+      evaluate_by_network(inputs, results);
+    } else {
+      OutputEvaluation(inputs, results).run(whole);
+    }
   }
   return results.take();
 }
