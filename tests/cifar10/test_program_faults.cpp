@@ -6,6 +6,7 @@
 #include "support/files.hpp"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace cifar10 {
 
@@ -93,6 +94,36 @@ TEST_CASE(
     CHECK_THAT(
         read_file(folder / "m.jsonl"), ContainsSubstring("{\"event\":\"end\""));
   }
+}
+
+TEST_CASE(
+    "program: a disk that gets full leaves the last checkpoint",
+    "[cifar10][error][slow]") {
+  const test::TemporaryFolder folder;
+  const auto run_with = [&](const Words& more, const char* shell_words) {
+    Words words{"sh", "-c", shell_words};
+    const auto program = short_run(
+        {"--epochs", "2", "--checkpoint", (folder / "run.pt").string()});
+    words.insert(words.end(), program.begin(), program.end());
+    words.insert(words.end(), more.begin(), more.end());
+    return test::run(words, folder.path());
+  };
+  REQUIRE(run_with({}, "exec \"$0\" \"$@\"").status == 0);
+  const auto good = read_file(folder / "run.pt");
+  // Files of 51,200 bytes at most, of which a shell can be told.
+  const auto run = run_with(
+      {"--overwrite"}, "trap '' XFSZ; ulimit -f 100; exec \"$0\" \"$@\"");
+  CHECK(run.status == 1);
+  CHECK(
+      run.err == "cifar10: save_atomically: cannot write '" +
+                     (folder / "run.pt").string() + "': File too large\n");
+  CHECK(read_file(folder / "run.pt") == good);
+  std::ptrdiff_t files = 0;
+  for (const auto& entry : test::fs::directory_iterator(folder.path())) {
+    CAPTURE(entry.path());
+    ++files;
+  }
+  CHECK(files == 3);  // with what it printed
 }
 
 TEST_CASE(
