@@ -39,6 +39,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/branches/branch_list.cpp>
 #include <gatedpaths/src/branches/branch_reuse.cpp>
 #include <gatedpaths/src/branches/branch_state.cpp>
+#include <gatedpaths/src/branches/branch_watch.cpp>
 #include <gatedpaths/src/branches/clone_module.cpp>
 #include <gatedpaths/src/branches/closed_spec.cpp>
 #include <gatedpaths/src/branches/hollow.cpp>
@@ -49,6 +50,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/branches/known_output.cpp>
 #include <gatedpaths/src/branches/network_ref.cpp>
 #include <gatedpaths/src/branches/no_trace.cpp>
+#include <gatedpaths/src/branches/operator_watch.cpp>
 #include <gatedpaths/src/branches/output_memory.cpp>
 #include <gatedpaths/src/branches/output_shape.cpp>
 #include <gatedpaths/src/branches/output_spec.cpp>

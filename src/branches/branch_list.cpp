@@ -2,6 +2,7 @@
 #include "branch_list.hpp"
 
 #include <gatedpaths/branches/detail/branch_checks.hpp>
+#include <gatedpaths/branches/detail/branch_watch.hpp>
 #include <gatedpaths/branches/detail/clone_module.hpp>
 #include <gatedpaths/branches/detail/input_watch.hpp>
 #include <gatedpaths/branches/detail/no_trace.hpp>
@@ -257,6 +258,7 @@ at::Tensor BranchList::run(
   if (entry.is_new_to(index)) {
     check_device(label(index), *branch.branch.ptr(), input.device());
   }
+  const BranchRun running(*branch.branch.ptr());
   if (BranchReuse* reuse = BranchReuse::current()) {
     return reuse->get(*branch.branch.ptr(), input, [&] {
       return branch.branch.forward(input);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/own_streams.hpp>
 
+#include "operator_watch.hpp"
+
 #include <ATen/Context.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/enum_tag.h>
@@ -88,14 +90,11 @@ bool draws_from_default(const c10::OperatorHandle& op, at::Device device) {
              c10::computeDispatchKey(std::nullopt, std::nullopt, device));
 }
 
-/// The way of every operator within a scope.
-template <c10::DispatchKey Key>
+/// Calls the operator, with a generator of the own ones where it draws.
 void give_own_generator(
     const c10::OperatorHandle& op,
-    c10::DispatchKeySet keys,
+    c10::DispatchKeySet next,
     torch::jit::Stack* stack) {
-  const auto next =
-      keys & c10::DispatchKeySet(c10::DispatchKeySet::FULL_AFTER, Key);
   auto* streams = OwnStreams::innermost();
   // A thread that an operator starts inherits the way, but no streams.
   if (streams == nullptr) {
@@ -120,6 +119,19 @@ void give_own_generator(
     }
   }
   op.redispatchBoxed(next, stack);
+}
+
+/// The way of every operator within a scope.
+template <c10::DispatchKey Key>
+void intercept(
+    const c10::OperatorHandle& op,
+    c10::DispatchKeySet keys,
+    torch::jit::Stack* stack) {
+  const auto next =
+      keys & c10::DispatchKeySet(c10::DispatchKeySet::FULL_AFTER, Key);
+  WatchedCall call(op, *stack);
+  give_own_generator(op, next, stack);
+  call.returned(*stack);
 }
 
 /// What takes the operators of a thread past the function above. LibTorch has
@@ -149,8 +161,8 @@ class Interception {
     library_.emplace(
         torch::Library::IMPL, "_", std::make_optional(Key), __FILE__, __LINE__);
     try {
-      library_->fallback(torch::CppFunction::makeFromBoxedFunction<
-                         &give_own_generator<Key>>());
+      library_->fallback(
+          torch::CppFunction::makeFromBoxedFunction<&intercept<Key>>());
     } catch (const c10::Error&) {
       return false;
     }
@@ -162,17 +174,17 @@ class Interception {
   c10::DispatchKey key_ = c10::DispatchKey::Undefined;
 };
 
-c10::DispatchKey interception_key() {
-  static const Interception interception;
-  return interception.key();
-}
-
 at::Generator copy_of(at::Generator source) {
   const std::scoped_lock lock(source.mutex());
   return source.clone();
 }
 
 }  // namespace
+
+c10::DispatchKey interception_key() {
+  static const Interception interception;
+  return interception.key();
+}
 
 OwnStreams::OwnStreams()
     : outer_(innermost_streams), on_the_way_(interception_key()) {

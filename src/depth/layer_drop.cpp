@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/depth/layer_drop.hpp>
 
+#include <gatedpaths/branches/detail/branch_watch.hpp>
 #include <gatedpaths/branches/detail/input_memory.hpp>
 #include <gatedpaths/branches/detail/input_watch.hpp>
 
@@ -67,7 +68,10 @@ torch::Tensor LayerDropBase::forward(const torch::Tensor& input) {
   torch::Tensor output = input;
   for (const int64_t index : ran_branches()) {
     detail::InputWatch watch;
-    auto next = any_branch(index).forward(watch.watch(output));
+    auto next = [&] {
+      const detail::BranchRun running(branch_module(index));
+      return any_branch(index).forward(watch.watch(output));
+    }();
     watch.check_open(branches()->label(branches()->place(index)));
     TORCH_CHECK_VALUE(
         next.sizes() == output.sizes(),

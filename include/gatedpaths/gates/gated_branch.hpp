@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <gatedpaths/branches/detail/branch_watch.hpp>
 #include <gatedpaths/branches/detail/child.hpp>
 #include <gatedpaths/branches/detail/deep_copy.hpp>
 #include <gatedpaths/branches/detail/forward_signature.hpp>
@@ -252,7 +253,10 @@ class GatedBranchImpl
     if (entry != nullptr && entry->is_new_to(0)) {
       this->check_input(*signature.first_tensor());
     }
-    Result output = child_->forward(std::forward<A>(args)...);
+    Result output = [&]() -> Result {
+      const detail::BranchRun running(*child_);
+      return child_->forward(std::forward<A>(args)...);
+    }();
     if (entry == nullptr) {
       return output;
     }

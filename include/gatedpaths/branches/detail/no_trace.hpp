@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gatedpaths/branches/detail/branch_label.hpp>
+#include <gatedpaths/branches/detail/branch_watch.hpp>
 #include <gatedpaths/branches/detail/kept_module.hpp>
 #include <gatedpaths/branches/detail/own_streams.hpp>
 #include <gatedpaths/export.hpp>
@@ -16,7 +17,8 @@ namespace gatedpaths::detail {
 
 /// While it lives, forwards of `module` leave nothing behind: no graph, nothing
 /// of what a `KeptModule` puts back, no number drawn from the default random
-/// streams (`OwnStreams`), no entry in autocast's cache.
+/// streams (`OwnStreams`), no entry in autocast's cache, nothing that a
+/// `BranchWatch` sees.
 ///
 /// Also where a forward throws.
 class GATEDPATHS_EXPORT NoTrace {
@@ -34,6 +36,7 @@ class GATEDPATHS_EXPORT NoTrace {
   at::NoGradGuard no_grad_;
   OwnStreams streams_;
   bool autocast_cache_;
+  PausedWatch paused_;
   KeptModule kept_;
 };
 
