@@ -36,6 +36,7 @@
 
 /// \dir gatedpaths/search
 /// What a search needs to know of paths: how good they are.
+/// What paths cost, and those that keep a budget: counted, and drawn from.
 
 #include <gatedpaths/branches/any_branch.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
@@ -90,6 +91,8 @@
 #include <gatedpaths/search/path_metric.hpp>
 #include <gatedpaths/search/stage.hpp>
 #include <gatedpaths/search/zero_cost.hpp>
+#include <gatedpaths/search/count_convention.hpp>
+#include <gatedpaths/search/operation_counter.hpp>
 #include <gatedpaths/slots/slot_batch_norm.hpp>
 #include <gatedpaths/slots/slot_consumer.hpp>
 #include <gatedpaths/slots/slot_conv.hpp>

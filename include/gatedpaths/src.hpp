@@ -133,6 +133,10 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/stage_run.cpp>
 #include <gatedpaths/src/search/stage_walk.cpp>
 #include <gatedpaths/src/search/zero_cost.cpp>
+#include <gatedpaths/src/search/count_convention.cpp>
+#include <gatedpaths/src/search/operation_counter.cpp>
+#include <gatedpaths/src/search/operation_table.cpp>
+#include <gatedpaths/src/search/operation_watch.cpp>
 #include <gatedpaths/src/slots/dense_parts.cpp>
 #include <gatedpaths/src/slots/slot_batch_norm.cpp>
 #include <gatedpaths/src/slots/slot_consumer.cpp>
