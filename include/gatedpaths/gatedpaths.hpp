@@ -91,9 +91,12 @@
 #include <gatedpaths/search/path_metric.hpp>
 #include <gatedpaths/search/stage.hpp>
 #include <gatedpaths/search/zero_cost.hpp>
+#include <gatedpaths/search/budget.hpp>
+#include <gatedpaths/search/budget_sampler.hpp>
 #include <gatedpaths/search/cost_model.hpp>
 #include <gatedpaths/search/cost_options.hpp>
 #include <gatedpaths/search/count_convention.hpp>
+#include <gatedpaths/search/counted_space.hpp>
 #include <gatedpaths/search/operation_counter.hpp>
 #include <gatedpaths/search/path_cost.hpp>
 #include <gatedpaths/slots/slot_batch_norm.hpp>

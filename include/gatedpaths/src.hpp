@@ -134,11 +134,17 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/stage_walk.cpp>
 #include <gatedpaths/src/search/zero_cost.cpp>
 #include <gatedpaths/src/search/additive_fit.cpp>
+#include <gatedpaths/src/search/budget.cpp>
+#include <gatedpaths/src/search/budget_axis.cpp>
+#include <gatedpaths/src/search/budget_sampler.cpp>
+#include <gatedpaths/src/search/budget_table.cpp>
+#include <gatedpaths/src/search/choice_program.cpp>
 #include <gatedpaths/src/search/cost_json.cpp>
 #include <gatedpaths/src/search/cost_measure.cpp>
 #include <gatedpaths/src/search/cost_model.cpp>
 #include <gatedpaths/src/search/cost_table.cpp>
 #include <gatedpaths/src/search/count_convention.cpp>
+#include <gatedpaths/src/search/counted_space.cpp>
 #include <gatedpaths/src/search/cover_paths.cpp>
 #include <gatedpaths/src/search/kept_activations.cpp>
 #include <gatedpaths/src/search/latency.cpp>
