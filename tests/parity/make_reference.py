@@ -5,7 +5,8 @@
 
 Everything is written out as plain PyTorch: the net of two paths, in three forms
 of closing one of them, a block of three branches of which two are open, and one
-whose branches are weighed by logits, as Gumbel-softmax and DARTS do.
+whose branches are weighed by logits, as Gumbel-softmax and DARTS do; and what
+torch.utils.flop_counter says of five nets.
 FILE is a dictionary from names to tensors, as torch.save writes it.
 """
 
@@ -14,6 +15,8 @@ import sys
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 PATHS = ("a", "b")
 FORMS = ("mask", "no_grad", "zero_fill")
@@ -178,6 +181,74 @@ def add_stochastic_depth(reference, images):
             add_gradients(reference, f"depth/{number}", branch)
 
 
+class ResidualBlock(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 16, 3, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+        )
+        self.short = nn.Conv2d(8, 16, 1, stride=2, bias=False)
+
+    def forward(self, x):
+        return functional.relu(self.main(x) + self.short(x))
+
+
+class Attention(nn.Module):
+    """By hand, since C++ has a MultiheadAttention without the fused kernel."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Linear(24, 72)
+        self.out = nn.Linear(24, 24)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).view(2, 7, 3, 4, 6).permute(2, 0, 3, 1, 4).unbind(0)
+        heads = functional.scaled_dot_product_attention(q, k, v)
+        return self.out(heads.transpose(1, 2).reshape(2, 7, 24))
+
+
+def count_flops(run):
+    counter = FlopCounterMode(display=False)
+    with counter:
+        run()
+    return torch.tensor(counter.get_total_flops())
+
+
+def add_flops(reference):
+    """The counter knows neither oneDNN's fused LSTM nor the CPU's fused attention,
+    so that both are run as the products that they are made of."""
+    nets = {
+        "seed": (Net("zero_fill"), (4, 3, 32, 32)),
+        "residual": (ResidualBlock(), (3, 8, 12, 12)),
+        "depthwise": (
+            nn.Sequential(
+                nn.Conv2d(8, 16, 3, groups=8, padding=1),
+                nn.Conv2d(16, 12, 1, groups=4),
+                nn.ReLU(),
+                nn.ConvTranspose2d(12, 6, 3, stride=2, groups=2),
+            ),
+            (2, 8, 9, 9),
+        ),
+        "lstm": (nn.LSTM(8, 16, 2, bidirectional=True), (5, 3, 8)),
+        "attention": (Attention(), (2, 7, 24)),
+    }
+    for name, (net, sizes) in nets.items():
+        x = torch.ones(sizes)
+        with torch.backends.mkldnn.flags(enabled=False):
+            with sdpa_kernel(SDPBackend.MATH):
+                reference[f"flops/{name}"] = count_flops(lambda: net(x))
+    for name in ("residual", "depthwise"):
+        net, sizes = nets[name]
+        x = torch.ones(sizes, requires_grad=True)
+        reference[f"flops/{name}/step"] = count_flops(
+            lambda: net(x).sum().backward()
+        )
+
+
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(1)
@@ -192,6 +263,7 @@ def main():
     add_choice(reference, images)
     add_learned(reference, images)
     add_stochastic_depth(reference, images)
+    add_flops(reference)
     torch.save(reference, sys.argv[1])
 
 
