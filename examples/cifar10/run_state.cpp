@@ -20,6 +20,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -244,11 +245,15 @@ void require_checkpoint_folder(const fs::path& file) {
       folder.string(),
       "': ",
       std::strerror(errno));
+  std::error_code error;
+  const auto type = fs::status(file, error).type();
   TORCH_CHECK_VALUE(
-      !fs::exists(file) || fs::is_regular_file(file),
+      type == fs::file_type::not_found || type == fs::file_type::regular,
       in_quotes(file),
-      ": expected the name of a file, got that of ",
-      fs::is_directory(file) ? "a folder" : "a special file");
+      ": expected the name of a file, got ",
+      type == fs::file_type::directory ? "that of a folder"
+      : type == fs::file_type::none    ? error.message()
+                                       : "that of a special file");
 }
 
 }  // namespace cifar10

@@ -402,6 +402,13 @@ TEST_CASE(
       message_of<c10::Error>([&] { require_checkpoint_folder(folder.path()); }),
       EndsWith("expected the name of a file, got that of a folder"));
   CHECK_NOTHROW(require_checkpoint_folder(folder / "run.pt"));
+  test::fs::create_symlink("loop.pt", folder / "loop.pt");
+  CHECK(
+      message_of<c10::Error>(
+          [&] { require_checkpoint_folder(folder / "loop.pt"); }) ==
+      "checkpoint '" + (folder / "loop.pt").string() +
+          "': expected the name of a file, got Too many levels of symbolic "
+          "links");
   CHECK_THROWS_AS(run->save(folder / "none" / "run.pt"), c10::Error);
 }
 
