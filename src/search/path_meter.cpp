@@ -11,9 +11,8 @@
 #include "kept_activations.hpp"
 #include "operation_watch.hpp"
 #include "place_watch.hpp"
+#include "timing_scopes.hpp"
 
-#include <ATen/Context.h>
-#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
@@ -95,49 +94,6 @@ class TimedRun : public PlaceWatch {
   at::Device device_;
   PartTimes& times_;
   Clock::time_point last_;
-};
-
-// The default streams of the devices that a run may draw on.
-class KeptGenerators {
- public:
-  explicit KeptGenerators(at::Device device) {
-    keep(at::kCPU);
-    if (!device.is_cpu()) {
-      keep(device);
-    }
-  }
-
-  ~KeptGenerators() {
-    for (auto& [generator, state] : states_) {
-      const std::scoped_lock lock(generator.mutex());
-      generator.set_state(state);
-    }
-  }
-
-  KeptGenerators(const KeptGenerators&) = delete;
-  KeptGenerators& operator=(const KeptGenerators&) = delete;
-
- private:
-  void keep(at::Device device) {
-    at::Generator generator = at::globalContext().defaultGenerator(device);
-    const std::scoped_lock lock(generator.mutex());
-    states_.emplace_back(generator, generator.get_state());
-  }
-
-  std::vector<std::pair<at::Generator, at::Tensor>> states_;
-};
-
-class NoAutocastCache {
- public:
-  NoAutocastCache() : was_(at::autocast::is_autocast_cache_enabled()) {
-    at::autocast::set_autocast_cache_enabled(false);
-  }
-  ~NoAutocastCache() { at::autocast::set_autocast_cache_enabled(was_); }
-  NoAutocastCache(const NoAutocastCache&) = delete;
-  NoAutocastCache& operator=(const NoAutocastCache&) = delete;
-
- private:
-  bool was_;
 };
 
 std::string first_line(std::string text) {
