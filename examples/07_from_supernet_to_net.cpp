@@ -3,7 +3,11 @@
 // budget, which of these is best, and that one alone, for Python too.
 //
 // Run: examples/run 07_from_supernet_to_net [FOLDER]
-// Writes net.safetensors, net.pt and io.safetensors into the folder (here).
+// Prints (digits may differ), and writes net.safetensors, net.pt and
+// io.safetensors into the folder (here), which 07_in_python.py reads:
+//   27 paths, 20 within the budget
+//   best: 1=conv3;2=skip;3=conv5
+//   139808 MACs, 2276 parameters, accuracy 0.98
 #include <gatedpaths/gatedpaths.hpp>
 
 #include <torch/nn/functional/loss.h>
@@ -16,12 +20,10 @@
 #include <filesystem>
 
 namespace {
-
 namespace gp = gatedpaths;
 namespace nn = torch::nn;
 
-constexpr int64_t kChannels = 8;
-constexpr int64_t kClasses = 4;
+constexpr int64_t kChannels = 8, kClasses = 4;
 
 nn::Sequential conv(int64_t size) {
   return nn::Sequential(
@@ -38,7 +40,7 @@ gp::ChoiceBlock<> block() {
 
 // Noise with a bar of 1 to 4 pixels in each image: its length is the class.
 gp::EvaluationBatch batch_of(int64_t size) {
-  auto x = 0.3 * torch::randn({size, 1, 8, 8});
+  auto x = 0.2 * torch::randn({size, 1, 8, 8});
   const auto length = torch::randint(kClasses, {size}, torch::kInt64);
   const auto row = torch::arange(8);
   const auto bar = (row >= 2) & (row <= 2 + length.unsqueeze(1));  // [N, 8]
@@ -55,7 +57,6 @@ double accuracy(const torch::Tensor& output, const torch::Tensor& target) {
 int main(int argc, char** argv) {
   const std::filesystem::path folder = argc > 1 ? argv[1] : ".";
   torch::manual_seed(0);
-
   nn::Conv2d stem(1, kChannels, 1);
   auto one = block(), two = block(), three = block();
   nn::AdaptiveMaxPool2d pool(1);
@@ -67,14 +68,13 @@ int main(int argc, char** argv) {
   gp::FairSampler sampler(space, /*seed=*/1);
   torch::optim::Adam adam(net->parameters(), 0.01);
   gp::OpenOptimizer steps(net, space, adam);
-  for (int step = 0; step < 900; ++step) {
+  for (int step = 0; step < 1500; ++step) {
     steps.apply(sampler.next());
     steps.zero_grad();
     const auto [x, target] = batch_of(32);
     nn::functional::cross_entropy(net->forward(x), target).backward();
     steps.step();
   }
-
   //! [choose]
   const auto cost =
       gp::CostModel::measure(net, space, torch::zeros({1, 1, 8, 8}));
@@ -98,7 +98,6 @@ int main(int argc, char** argv) {
   const auto& best = *std::ranges::max_element(
       results, {}, [](const auto& result) { return result.values[0]; });
   //! [choose]
-
   //! [take]
   space.apply(best.path);
   gp::recalibrate_batch_norm(net, recalibrate_on);
@@ -114,7 +113,7 @@ int main(int argc, char** argv) {
   fmt::print("{} paths, {} within the budget\n", space.size(), paths.size());
   fmt::print("best: {}\n", space.to_string(best.path));
   const auto spent = cost.of(best.path);
-  fmt::print("{} MACs, {} parameters\n", spent.macs, spent.parameters);
+  fmt::print("{} MACs, {} parameters, ", spent.macs, spent.parameters);
   fmt::print("accuracy {:.2f}\n", best.values[0]);
   return best.values[0] > 0.9 ? 0 : 1;
 }
