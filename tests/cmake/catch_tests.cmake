@@ -1,5 +1,15 @@
 # SPDX-License-Identifier: MIT
 
+# Warnings, and less optimisation than a release has: what the tests are for is how the
+# library was compiled, and half of their own compile time would go into it. All that
+# share the precompiled headers need the same.
+function(gatedpaths_test_options target)
+  gatedpaths_warnings(${target})
+  if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  endif()
+endfunction()
+
 # gatedpaths_catch_tests(<target> LABEL <label> SOURCES <file>... [LIBRARIES <lib>...]
 #                        [PROPERTIES <name> <value>...])
 #
@@ -19,12 +29,7 @@ function(gatedpaths_catch_tests target)
     ${target} PRIVATE GatedPaths::GatedPaths fmt::fmt-header-only
                       Catch2::Catch2WithMain ${arg_LIBRARIES}
   )
-  gatedpaths_warnings(${target})
-  # What the tests are for is how the library was compiled; for them themselves, half
-  # of a release's compile time would go into optimisation.
-  if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
-    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
-  endif()
+  gatedpaths_test_options(${target})
   if(GATEDPATHS_PCH AND target STREQUAL "gatedpaths_unit")
     target_precompile_headers(
       ${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests/support/catch.hpp"
