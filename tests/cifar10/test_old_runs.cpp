@@ -5,6 +5,8 @@
 #include "support/catch.hpp"
 #include "support/files.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <sstream>
 
@@ -182,9 +184,11 @@ TEST_CASE(
   REQUIRE(at != std::string::npos);
   CHECK(
       stopped.out.substr(at + 14) ==
-      std::string(CIFAR10_PROGRAM) +
-          " --batch-size 16 --limit 480 --epochs 99 --checkpoint " + file +
-          " --resume\n");
+      fmt::format(
+          "{} --batch-size 16 --limit 480 --epochs 99 --checkpoint {} "
+          "--resume\n",
+          CIFAR10_PROGRAM,
+          file));
 }
 
 }  // namespace cifar10
