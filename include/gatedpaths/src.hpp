@@ -151,7 +151,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/result_file.cpp>
 #include <gatedpaths/src/search/stage.cpp>
 #include <gatedpaths/src/search/stage_gates.cpp>
-#include <gatedpaths/src/search/stage_run.cpp>
+#include <gatedpaths/src/search/stage_input.cpp>
 #include <gatedpaths/src/search/stage_walk.cpp>
 #include <gatedpaths/src/search/zero_cost.cpp>
 #include <gatedpaths/src/slots/dense_parts.cpp>

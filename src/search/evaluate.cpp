@@ -9,7 +9,7 @@
 #include "path_order.hpp"
 #include "path_results.hpp"
 #include "stage_gates.hpp"
-#include "stage_run.hpp"
+#include "stage_input.hpp"
 #include "stage_walk.hpp"
 
 #include <ATen/ops/allclose.h>
@@ -66,6 +66,9 @@ class OutputEvaluation {
         results_.todo(),
         static_cast<int64_t>(in_.stages.size()),
         [this](int64_t gate) { return gates_.of(gate); });
+    if (!begins_at_last(order)) {
+      walk_.never_begin_at_last();
+    }
     if (!in_.options.recalibrate_on().empty()) {
       run_recalibrated(order);
       return;
@@ -101,7 +104,8 @@ class OutputEvaluation {
     in_.evaluated.check_modes();
     gates_.settle();
     if (whole && !in_.options.stages().empty() && in_.options.check_stages()) {
-      check_same(found, StageRun(*whole, 0, input).output(), path);
+      walk_.start({});  // its memory goes first
+      check_same(found, StageInput(input).run(*whole, 0), path);
     }
   }
 
@@ -140,6 +144,16 @@ class OutputEvaluation {
     }
   }
 
+  // Whether some path differs from the one before it in the last stage alone.
+  bool begins_at_last(const PathOrder& order) const {
+    const auto last = static_cast<int64_t>(in_.stages.size()) - 1;
+    bool begins = last == 0;
+    for (size_t i = 1; i < order.size() && !begins; ++i) {
+      begins = order.first_changed(i) == last;
+    }
+    return begins;
+  }
+
   // Whether it came to the end.
   bool run_group(
       const PathOrder& order, size_t begin, size_t end, size_t batch) {
@@ -162,7 +176,7 @@ class OutputEvaluation {
     for (const EvaluationBatch& batch : in_.batches) {
       inputs.push_back(batch.data);
     }
-    walk_.start(std::move(inputs));
+    walk_.start(inputs);
     for (size_t i = 0; i < order.size() && !results_.is_stopped(); ++i) {
       in_.space.apply(results_.todo()[order.path(i)]);
       const int64_t first = i == 0 ? 0 : order.first_changed(i);

@@ -3,7 +3,7 @@
 
 #include "norm_walk.hpp"
 #include "stage_gates.hpp"
-#include "stage_run.hpp"
+#include "stage_input.hpp"
 
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
@@ -24,7 +24,7 @@ at::Tensor without_inference(const at::Tensor& tensor) {
 // Within a forward a stage may work in place, but not on the batch.
 at::Tensor run_all_stages(
     c10::ArrayRef<Stage> stages, const at::Tensor& input) {
-  at::Tensor output = StageRun(stages.front(), 0, input).output();
+  at::Tensor output = StageInput(input).run(stages.front(), 0);
   for (const Stage& stage : stages.slice(1)) {
     output = stage(output);
   }

@@ -3,7 +3,7 @@
 
 #include <gatedpaths/training/recalibrate_batch_norm.hpp>
 
-#include "stage_run.hpp"
+#include "stage_input.hpp"
 
 #include <ATen/core/grad_mode.h>
 #include <c10/core/InferenceMode.h>
@@ -64,10 +64,11 @@ void NormWalk::run_stage(int64_t stage) {
   BatchNormMeasurement measurement(net_, net_);
   std::vector<at::Tensor> outputs;
   for (const at::Tensor& input : inputs_.back()) {
-    StageRun run(stages_[static_cast<size_t>(stage)], stage, input);
+    at::Tensor output =
+        StageInput(input).run(stages_[static_cast<size_t>(stage)], stage);
     measurement.add_batch();
     if (stage + 1 < measured_) {
-      outputs.push_back(std::move(run).output());
+      outputs.push_back(std::move(output));
     }
   }
   for (const auto& norm : measurement.finish_part()) {

@@ -17,6 +17,7 @@
 
 #include "../branches/branch_reuse.hpp"
 #include "stage_gates.hpp"
+#include "stage_input.hpp"
 
 namespace gatedpaths::detail {
 
@@ -38,9 +39,13 @@ class StageWalk {
     reuse_[static_cast<size_t>(stage)].add(branch);
   }
 
+  /// From now on nobody reads the input of the last stage again, since no path
+  /// begins there: it has no gates.
+  void never_begin_at_last() { begins_at_last_ = false; }
+
   /// Goes on with these inputs of the first stage; the next run has to begin
   /// there.
-  void start(std::vector<at::Tensor> inputs);
+  void start(const std::vector<at::Tensor>& inputs);
 
   /// Runs the stages from `first` on, those before it being set as in the last
   /// run. Outputs of the last stage are not kept. With `path`, sees which gates
@@ -48,12 +53,15 @@ class StageWalk {
   void run(int64_t first, const Path* path, Output output);
 
  private:
+  StageInput keep(
+      int64_t stage, const at::Tensor& from, const at::Tensor& output);
   int64_t last() const { return static_cast<int64_t>(stages_.size()) - 1; }
 
   c10::ArrayRef<Stage> stages_;
   StageGates& gates_;
-  std::vector<std::vector<at::Tensor>> inputs_;  // by stage
+  std::vector<std::vector<StageInput>> inputs_;  // by stage
   std::vector<BranchReuse> reuse_;               // by stage
+  bool begins_at_last_ = true;
 };
 
 }  // namespace gatedpaths::detail
