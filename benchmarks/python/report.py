@@ -46,7 +46,9 @@ class Results:
             time = "cpu_time" if cpu_time and one_thread else "real_time"
             entry.setdefault("time", {})[index] = row[time] * scale
             entry.setdefault("cpu_time", {})[index] = row["cpu_time"] * scale
-            for key in ("peak_bytes", "first_peak_bytes", "instructions"):
+            for key in (
+                "peak_bytes", "first_peak_bytes", "bound_bytes", "instructions"
+            ):
                 if key in row:
                     entry.setdefault(key, {})[index] = row[key]
 
@@ -187,6 +189,8 @@ def print_others(results):
         ("stochastic_depth", "ms", 1e6),
         ("learned", "us", 1e3),
         ("known_shapes", "us", 1e3),
+        ("evaluation", "ms", 1e6),
+        ("evaluation_sets", "ms", 1e6),
         ("wrappers", "ns", 1.0),
         ("bookkeeping", "ns", 1.0),
         ("compile", "s", 1e9),
@@ -272,6 +276,25 @@ def learned_bars(results):
     ]
 
 
+def evaluation_bars(results):
+    def row(form):
+        return f"evaluation/{form}/blocks:6"
+
+    stages = row("stages")
+    peak = results.get(stages, "peak_bytes")
+    return [
+        ("all paths of a 6 x 3 chain, in stages / one after the other",
+         results.ratio(stages, row("hand_plain")), 0.30),
+        ("all paths of a 6 x 3 chain, in stages / a walk by hand",
+         results.ratio(stages, row("hand")), 1.03),
+        ("its peak memory / plain and one activation a block",
+         peak and peak / results.get(stages, "bound_bytes"), 1.02),
+        ("all sets of 8 branches, each run once / one after the other",
+         results.ratio("evaluation_sets/stages/branches:8",
+                       "evaluation_sets/hand_plain/branches:8"), 0.30),
+    ]
+
+
 def bars(results):
     """(what, figure or None where not measured, the most that it may be)"""
     every_n = (2, 4, 8, 16, 32, 64)
@@ -332,6 +355,7 @@ def bars(results):
         *per_sample_bars(results),
         *stochastic_depth_bars(results),
         *learned_bars(results),
+        *evaluation_bars(results),
     ]
 
 
