@@ -54,20 +54,32 @@ gp::CostModel make_cost(const std::shared_ptr<const gp::SpaceLayout>& layout) {
   return {layout, {}, std::move(branches)};
 }
 
-/// What the sum of all limits at most, for one path in about 10^12.
+/// The share of paths that is within a budget, as a logarithm to the base 2.
+double log2_share(const gp::CountedSpace& space) {
+  return space.log2_size() - space.layout()->log2_size();
+}
+
+constexpr double kLog2Trillionth = -39.86;
+
+/// The limit that one path in about 10^12 keeps.
 double tight_limit(const gp::CostModel& cost) {
   gp::UniformSampler sampler(cost.layout(), /*seed=*/1);
-  constexpr int kDraws = 2000;
-  double sum = 0;
-  double squares = 0;
-  for (int i = 0; i < kDraws; ++i) {
-    const double macs = cost.of(sampler.next()).of(gp::CostKind::kMacs);
-    sum += macs;
-    squares += macs * macs;
+  double above = cost.of(sampler.next()).of(gp::CostKind::kMacs);
+  double below = 0;  // kept by none
+  for (int i = 0; i < 20; ++i) {
+    const double middle = (below + above) / 2;
+    bool is_kept = true;
+    try {
+      const gp::CountedSpace space(
+          gp::Budget(cost, gp::CostKind::kMacs, middle),
+          gp::CountedSpaceOptions().max_states(std::int64_t{1} << 16));
+      is_kept = log2_share(space) > kLog2Trillionth;
+    } catch (const c10::ValueError&) {
+      is_kept = false;
+    }
+    (is_kept ? above : below) = middle;
   }
-  const double mean = sum / kDraws;
-  // Seven standard deviations below the mean, where costs are nearly normal.
-  return mean - 7.03 * std::sqrt(squares / kDraws - mean * mean);
+  return above;
 }
 
 struct Setting {
@@ -92,11 +104,9 @@ void check(const Setting& setting) {
     TORCH_CHECK(
         setting.cost.of(path) == sum, "cost.of: expected the sum of the parts");
   }
-  const double share =
-      setting.affordable.log2_size() - setting.layout->log2_size();
+  const double share = log2_share(setting.affordable);
   TORCH_CHECK(
-      setting.layout->num_gates() < 64 ||
-          (share < std::log2(1e-11) && share > std::log2(1e-14)),
+      setting.layout->num_gates() < 64 || std::abs(share - kLog2Trillionth) < 3,
       "expected about one path in 10^12 within the budget, got 2^",
       share);
   gp::BudgetSampler sampler(setting.affordable, /*seed=*/3);
