@@ -47,7 +47,7 @@ nn::Sequential seed_path() {
 nn::Sequential seed_net() {
   return nn::Sequential(
       ConcatGate<>(
-          ConcatGateOptions(/*dim=*/1).max_open(1),
+          ConcatGateOptions(/*dim=*/1).min_open(1).max_open(1),
           {{"a", seed_path()}, {"b", seed_path()}}),
       nn::Flatten(),
       nn::Linear(800, 120),
@@ -118,7 +118,6 @@ TEST_CASE(
   const auto x = torch::ones({2, 8, 9, 9});
   CHECK(
       counted_flops([&] { net->forward(x); }) == reference_flops("depthwise"));
-  CHECK(flops_of_step(net, x) == reference_flops("depthwise/step"));
 }
 
 TEST_CASE("Parity: an LSTM has PyTorch's FLOPs", "[parity][search]") {

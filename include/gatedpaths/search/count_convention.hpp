@@ -19,7 +19,7 @@ struct NormCount {
 /// What counts as a floating point operation: a matter of convention, of which
 /// there are several, and which makes a factor of two and more.
 ///
-/// Multiply-accumulates are none: those of matrix products, convolutions,
+/// Multiply-accumulates are no matter of it: those of products, convolutions,
 /// attention and recurrent layers are the same in each. All else is a number of
 /// operations for each element, 0 for what a convention leaves out.
 ///
@@ -63,7 +63,8 @@ struct GATEDPATHS_EXPORT CountConvention {
   /// `torch.utils.flop_counter` of PyTorch: multiply-accumulates alone, as two
   /// operations each. It knows fewer operators than are counted here (for one,
   /// on the CPU neither an LSTM nor fused attention); of those that it knows,
-  /// the sums are equal.
+  /// the sums are equal, but for the gradient of a grouped convolution's
+  /// weight, which it counts as if there were one group.
   static CountConvention torch_flop_counter();
 
   /// `fvcore.nn.FlopCountAnalysis`: a multiply-accumulate is one operation;

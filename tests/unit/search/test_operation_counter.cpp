@@ -74,6 +74,10 @@ TEST_CASE("OperationCounter: a backward has its own counts", "[search]") {
   const auto image = torch::ones({2, 4, 8, 8}).requires_grad_();
   const int64_t once = 2 * 36 * 6 * 4 * 9;
   CHECK(macs_of([&] { conv->forward(image).sum().backward(); }) == 3 * once);
+  torch::nn::Conv2d grouped(torch::nn::Conv2dOptions(4, 6, 3).groups(2));
+  CHECK(macs_of([&] {
+          grouped->forward(image).sum().backward();
+        }) == 3 * once / 2);
 }
 
 TEST_CASE("OperationCounter: a fused LSTM is its products", "[search]") {
