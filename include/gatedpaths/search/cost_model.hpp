@@ -56,7 +56,8 @@ struct NetworkRun {
 /// path itself, once each. What differs on paths that were not run alone is not
 /// found out.
 ///
-/// Not thread-safe where costs are measured by path, as the network is not.
+/// Not thread-safe where costs are measured by path, as the network is not. A
+/// copy is cheap, and shares the table.
 ///
 /// Example:
 /// ```
@@ -126,7 +127,7 @@ class GATEDPATHS_EXPORT CostModel {
   /// Throws: `c10::IndexError` where there is no such gate or branch.
   const PathCost& branch(int64_t gate, int64_t branch) const&;
 
-  /// Whether costs of this kind were measured.
+  /// Whether costs of this kind were measured; those that were not are 0.
   bool has(CostKind kind) const noexcept;
 
   /// Whether costs of this kind are the sum of the parts, as far as was seen.
