@@ -17,7 +17,7 @@ namespace gatedpaths::differential {
 namespace {
 
 constexpr uint64_t kSteps = 8;
-constexpr uint64_t kTrees = 400;  // of each case, unless a time is given
+constexpr uint64_t kTrees = 1200;  // of each case, unless a time is given
 
 std::optional<std::string> variable(const char* name) {
   const char* value = std::getenv(name);
