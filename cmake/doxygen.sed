@@ -6,7 +6,12 @@
 s,](include/gatedpaths/\([a-z_/]*\.hpp\)),](@ref \1),g
 
 # What LibTorch's macro for options stands for.
-s,^ *TORCH_ARG(\(.*\)\, \([a-z_]*\)).*,auto\& \2(const \1\& value); /** \\overload */ const \1\& \2() const;,
+s,^ *TORCH_ARG(\(.*\)\, \([a-z_]*\)).*;,auto\& \2(const \1\& value); /** \\overload */ const \1\& \2() const;,
+# The same over two lines.
+/^ *TORCH_ARG(.*=$/{
+N
+s,^ *TORCH_ARG(\(.*\)\, \([a-z_]*\)).*,auto\& \2(const \1\& value); /** \\overload */ const \1\& \2() const;\n,
+}
 
 # Defaulted functions say what they do.
 s,.* = default;,,
