@@ -27,11 +27,11 @@ ResultJson json_number(double value) {
                               : ResultJson(fmt::format("{}", value));
 }
 
-double number_of_json(const ResultJson& json) {
-  if (!json.is_string()) {
-    return json.get<double>();
+double number_of_json(const ResultJson& number) {
+  if (!number.is_string()) {
+    return number.get<double>();
   }
-  const auto text = json.get<std::string>();
+  const auto text = number.get<std::string>();
   const double infinite = std::numeric_limits<double>::infinity();
   if (text == "inf" || text == "-inf") {
     return text == "inf" ? infinite : -infinite;
@@ -111,9 +111,9 @@ void ResultFile::read_line(std::string_view line, int64_t number) {
     return;
   }
   try {
-    const auto json = ResultJson::parse(line);
+    const auto object = ResultJson::parse(line);
     std::vector<double> values;
-    for (const auto& value : json.at("values")) {
+    for (const auto& value : object.at("values")) {
       values.push_back(number_of_json(value));
     }
     TORCH_CHECK_VALUE(
@@ -122,7 +122,7 @@ void ResultFile::read_line(std::string_view line, int64_t number) {
         head_.metric.size(),
         " values, got ",
         values.size());
-    results_[layout_.parse(json.at("path").get<std::string>())] =
+    results_[layout_.parse(object.at("path").get<std::string>())] =
         std::move(values);
   } catch (const ResultJson::exception& error) {
     TORCH_CHECK_VALUE(
@@ -164,13 +164,13 @@ const std::vector<double>* ResultFile::find(const Path& path) const {
 }
 
 void ResultFile::add(const Path& path, const std::vector<double>& values) {
-  ResultJson json = {{"path", layout_.to_string(path)}};
+  ResultJson object = {{"path", layout_.to_string(path)}};
   for (const double value : values) {
-    json["values"].push_back(json_number(value));
+    object["values"].push_back(json_number(value));
   }
   std::string line;
   try {
-    line = json.dump();
+    line = object.dump();
   } catch (const ResultJson::exception& error) {
     TORCH_CHECK_VALUE(
         false,
