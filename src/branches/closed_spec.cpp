@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/closed_spec.hpp>
 
+#include "../text/error_text.hpp"
+
 #include <gatedpaths/branches/detail/no_trace.hpp>
 
 #include <ATen/autocast_mode.h>
@@ -138,14 +140,6 @@ class Prober {
       }
       return std::nullopt;
     }
-  }
-
-  static std::string first_line(const std::exception& error) {
-    const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-    const std::string text = torch_error != nullptr
-                                 ? torch_error->what_without_backtrace()
-                                 : error.what();
-    return text.substr(0, text.find('\n'));
   }
 
   const ClosedBranch& branch_;

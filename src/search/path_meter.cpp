@@ -6,6 +6,7 @@
 #include <gatedpaths/gates/choice_block.hpp>
 
 #include "../gates/gate_walk.hpp"
+#include "../text/error_text.hpp"
 #include "../text/tensor_text.hpp"
 #include "../text/text.hpp"
 #include "kept_activations.hpp"
@@ -95,10 +96,6 @@ class TimedRun : public PlaceWatch {
   PartTimes& times_;
   Clock::time_point last_;
 };
-
-std::string first_line(std::string text) {
-  return text.substr(0, text.find('\n'));
-}
 
 }  // namespace
 
@@ -370,7 +367,7 @@ std::vector<at::Tensor> PathMeter::forward() const {
             "takes on each path, got {} and on path '{}' the error: {}",
             listed(inputs, tensor_text),
             space_.to_string(*path_),
-            first_line(error.what_without_backtrace())));
+            first_line(error)));
   }
 }
 

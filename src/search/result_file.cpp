@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "result_file.hpp"
 
+#include "../text/error_text.hpp"
+
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
@@ -110,6 +112,16 @@ void ResultFile::read_line(std::string_view line, int64_t number) {
     check_head(line);
     return;
   }
+  const auto refuse = [&](const std::exception& error) {
+    TORCH_CHECK_VALUE(
+        false,
+        fmt::format(
+            "evaluate: expected a result in line {} of '{}', got '{}': {}",
+            number,
+            file_.string(),
+            line.substr(0, 80),
+            error_text(error)));
+  };
   try {
     const auto object = ResultJson::parse(line);
     std::vector<double> values;
@@ -125,23 +137,9 @@ void ResultFile::read_line(std::string_view line, int64_t number) {
     results_[layout_.parse(object.at("path").get<std::string>())] =
         std::move(values);
   } catch (const ResultJson::exception& error) {
-    TORCH_CHECK_VALUE(
-        false,
-        fmt::format(
-            "evaluate: expected a result in line {} of '{}', got '{}': {}",
-            number,
-            file_.string(),
-            line.substr(0, 80),
-            error.what()));
+    refuse(error);
   } catch (const c10::Error& error) {
-    TORCH_CHECK_VALUE(
-        false,
-        fmt::format(
-            "evaluate: expected a result in line {} of '{}', got '{}': {}",
-            number,
-            file_.string(),
-            line.substr(0, 80),
-            error.what_without_backtrace()));
+    refuse(error);
   }
 }
 
