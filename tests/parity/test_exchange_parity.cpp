@@ -19,6 +19,7 @@
 #include "support/catch.hpp"
 #include "support/files.hpp"
 #include "support/path_net.hpp"
+#include "support/safetensors_dtypes.hpp"
 #include "support/tensors.hpp"
 
 namespace gp = gatedpaths;
@@ -128,25 +129,7 @@ TEST_CASE(
   const TemporaryFolder folder;
   const auto file = folder / "all.safetensors";
   gp::StateDict tensors;
-  for (const auto dtype :
-       {at::kBool,
-        at::kByte,
-        at::kChar,
-        at::kShort,
-        at::kInt,
-        at::kLong,
-        at::kUInt16,
-        at::kUInt32,
-        at::kUInt64,
-        at::kHalf,
-        at::kBFloat16,
-        at::kFloat,
-        at::kDouble,
-        at::kComplexFloat,
-        at::kFloat8_e4m3fn,
-        at::kFloat8_e5m2,
-        at::kFloat8_e4m3fnuz,
-        at::kFloat8_e5m2fnuz}) {
+  for (const auto dtype : gatedpaths::test::kSafetensorsDtypes) {
     tensors.insert(
         std::string("a.0.\u00e9 ") + c10::toString(dtype),
         torch::arange(6).reshape({3, 2}).t().to(dtype));

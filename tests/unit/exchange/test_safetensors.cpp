@@ -14,6 +14,7 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
+#include "support/safetensors_dtypes.hpp"
 #include "support/tensors.hpp"
 
 namespace fs = std::filesystem;
@@ -47,25 +48,7 @@ std::string safetensors_bytes(
 // Of every dtype and some shapes; values are bit patterns of all kinds.
 StateDict tensors_of_all_dtypes() {
   StateDict tensors;
-  for (const auto dtype :
-       {at::kBool,
-        at::kByte,
-        at::kChar,
-        at::kShort,
-        at::kInt,
-        at::kLong,
-        at::kUInt16,
-        at::kUInt32,
-        at::kUInt64,
-        at::kHalf,
-        at::kBFloat16,
-        at::kFloat,
-        at::kDouble,
-        at::kComplexFloat,
-        at::kFloat8_e4m3fn,
-        at::kFloat8_e5m2,
-        at::kFloat8_e4m3fnuz,
-        at::kFloat8_e5m2fnuz}) {
+  for (const auto dtype : gatedpaths::test::kSafetensorsDtypes) {
     tensors.insert(
         c10::toString(dtype),
         torch::randint(0, 2, {3, 5}, torch::kInt).to(dtype));
