@@ -345,13 +345,13 @@ void Session::finish() {
 }
 
 int Session::train(const std::string& command) {
+  catch_interrupts();  // before it says that it runs
   if (options_.resume) {
     run_.resume(options_.checkpoint);
     resumed_ = run_.position();
   }
   open_metrics();
   announce();
-  catch_interrupts();
   while (!run_.finished()) {
     progress_.pause();
     if (!train_epoch()) {
