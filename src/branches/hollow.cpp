@@ -36,7 +36,7 @@ bool can_be_hollow(const at::Tensor& tensor) {
          !tensor.is_quantized() && !tensor.is_inference() && !tensor.is_meta();
 }
 
-void take_memory(at::Tensor tensor) {
+void take_memory(const at::Tensor& tensor) {
   if (can_be_hollow(tensor) && !is_hollow(tensor)) {
     tensor.set_data(at::zeros({}, tensor.options()).expand(tensor.sizes()));
     tensor.mutable_grad() = at::Tensor();

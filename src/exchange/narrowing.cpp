@@ -166,7 +166,7 @@ std::vector<int64_t> kept_of_layer(
             quoted(names)));
     return kept_of(*possible.front(), open);
   }
-  const auto kept = kept_of(*seen.front(), open);
+  auto kept = kept_of(*seen.front(), open);
   if (const auto* unlike = find_unlike(seen, open)) {
     TORCH_CHECK_VALUE(
         false,

@@ -89,7 +89,7 @@ jit::Module trace(
   auto script = tree.script_of(net);
   const auto [state, outputs] = jit::tracer::trace(
       example,
-      [&](jit::Stack inputs) {
+      [&](const jit::Stack& inputs) {
         const auto first = first_tensor(inputs);
         const detail::TracedRows rows(first);
         return jit::Stack{forward(inputs)};

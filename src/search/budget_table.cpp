@@ -38,6 +38,7 @@ class TableOf : public BudgetTable {
       int64_t max_states)
       : layout_(std::move(layout)) {
     std::vector<int64_t> units;
+    units.reserve(axes.size());
     for (const BudgetAxis& axis : axes) {
       units.push_back(axis.unit());
     }

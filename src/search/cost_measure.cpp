@@ -167,6 +167,7 @@ CostModel CostModel::measure_network(
   {
     const detail::PathMeter::Session session(*meter);
     std::vector<detail::MeasuredPath> runs;
+    runs.reserve(cover.size());
     for (const Path& path : cover) {
       runs.emplace_back(path, meter->run(session, path));
     }
