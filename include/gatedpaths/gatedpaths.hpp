@@ -52,6 +52,8 @@
 #include <gatedpaths/exchange/derive.hpp>
 #include <gatedpaths/exchange/reset_weights.hpp>
 #include <gatedpaths/exchange/safetensors.hpp>
+#include <gatedpaths/exchange/space_json.hpp>
+#include <gatedpaths/exchange/space_picture.hpp>
 #include <gatedpaths/exchange/torch_script.hpp>
 #include <gatedpaths/gates/branch_weighting.hpp>
 #include <gatedpaths/gates/branched_module.hpp>
@@ -89,6 +91,7 @@
 #include <gatedpaths/search/budget.hpp>
 #include <gatedpaths/search/budget_sampler.hpp>
 #include <gatedpaths/search/cost_model.hpp>
+#include <gatedpaths/search/cost_notes.hpp>
 #include <gatedpaths/search/cost_options.hpp>
 #include <gatedpaths/search/count_convention.hpp>
 #include <gatedpaths/search/counted_space.hpp>

@@ -75,6 +75,10 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/exchange/safetensors_header.cpp>
 #include <gatedpaths/src/exchange/safetensors_index.cpp>
 #include <gatedpaths/src/exchange/save_atomically.cpp>
+#include <gatedpaths/src/exchange/space_dot.cpp>
+#include <gatedpaths/src/exchange/space_json.cpp>
+#include <gatedpaths/src/exchange/space_rows.cpp>
+#include <gatedpaths/src/exchange/space_svg.cpp>
 #include <gatedpaths/src/exchange/state_copies.cpp>
 #include <gatedpaths/src/exchange/state_difference.cpp>
 #include <gatedpaths/src/exchange/temporary_file.cpp>
@@ -128,6 +132,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/cost_json.cpp>
 #include <gatedpaths/src/search/cost_measure.cpp>
 #include <gatedpaths/src/search/cost_model.cpp>
+#include <gatedpaths/src/search/cost_notes.cpp>
 #include <gatedpaths/src/search/cost_table.cpp>
 #include <gatedpaths/src/search/count_convention.cpp>
 #include <gatedpaths/src/search/counted_space.cpp>

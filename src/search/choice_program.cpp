@@ -19,8 +19,8 @@ ChoiceProgram::ChoiceProgram(const SpaceLayout& layout) : layout_(layout) {
 // Built from the end, so that each point knows where it leads.
 int64_t ChoiceProgram::gates_then(
     const std::vector<int64_t>& gates, int64_t then) {
-  for (auto gate = gates.rbegin(); gate != gates.rend(); ++gate) {
-    then = gate_then(*gate, then);
+  for (size_t i = gates.size(); i > 0; --i) {
+    then = gate_then(gates[i - 1], then);
   }
   return then;
 }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/search/cost_model.hpp>
 
+#include "../text/json_text.hpp"
 #include "cost_table.hpp"
 
 #include <c10/util/Exception.h>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <utility>
 
 namespace gatedpaths {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = detail::OrderedJson;
 
 constexpr std::string_view kFormat = "gatedpaths cost 1";
 
@@ -62,8 +62,6 @@ detail::CostTable::Flags flags_of_names(const Json& names) {
   return flags;
 }
 
-std::string hash_text(uint64_t hash) { return fmt::format("{:#018x}", hash); }
-
 void read_gates(
     const Json& json, const SpaceLayout& layout, detail::CostTable& table) {
   for (const GateLayout& gate : layout.gates()) {
@@ -110,7 +108,7 @@ std::string CostModel::to_json() const {
   }
   const Json json{
       {"format", kFormat},
-      {"space", hash_text(layout_->hash())},
+      {"space", detail::hash_text(layout_->hash())},
       {"convention", table_->convention},
       {"device", table_->device},
       {"measured", names_of_flags(table_->has)},
@@ -120,7 +118,7 @@ std::string CostModel::to_json() const {
       {"outside", json_of_cost(table_->outside)},
       {"gates", gates},
       {"paths", paths}};
-  return json.dump(2) + "\n";
+  return detail::json_text("CostModel::to_json", json, 2) + "\n";
 }
 
 CostModel CostModel::from_json(
@@ -128,33 +126,24 @@ CostModel CostModel::from_json(
   TORCH_CHECK_VALUE(
       layout != nullptr,
       "CostModel::from_json: expected a space, got a null pointer");
-  auto table = std::make_shared<detail::CostTable>();
-  try {
-    const Json json = Json::parse(text);
-    const auto format = json.at("format").get<std::string>();
-    TORCH_CHECK_VALUE(
-        format == kFormat,
-        fmt::format(
-            "CostModel::from_json: expected the format '{}', got '{}'",
-            kFormat,
-            format));
-    const auto hash = json.at("space").get<std::string>();
-    TORCH_CHECK_VALUE(
-        hash == hash_text(layout->hash()),
-        fmt::format(
-            "CostModel::from_json: expected the costs of space {}, got those "
-            "of space {}",
-            hash_text(layout->hash()),
-            hash));
-    read_table(json, *layout, *table);
-  } catch (const nlohmann::json::exception& error) {
-    TORCH_CHECK_VALUE(
-        false,
-        fmt::format(
-            "CostModel::from_json: expected a table that to_json wrote, got "
-            "one with the error: {}",
-            error.what()));
-  }
+  auto table = detail::read_json(
+      "CostModel::from_json",
+      "a table that to_json wrote",
+      kFormat,
+      text,
+      [&](const Json& json) {
+        const auto hash = json.at("space").get<std::string>();
+        TORCH_CHECK_VALUE(
+            hash == detail::hash_text(layout->hash()),
+            fmt::format(
+                "CostModel::from_json: expected the costs of space {}, got "
+                "those of space {}",
+                detail::hash_text(layout->hash()),
+                hash));
+        auto read = std::make_shared<detail::CostTable>();
+        read_table(json, *layout, *read);
+        return read;
+      });
   table->check("CostModel::from_json", *layout);
   return {std::move(layout), std::move(table), nullptr};
 }

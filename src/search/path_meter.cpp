@@ -131,15 +131,12 @@ PathMeter::Session::Session(PathMeter& meter, bool times)
 PathMeter::Session::~Session() = default;
 
 PathMeter::PathMeter(
-    const NetworkRef& net,
-    const PathSpace& space,
-    NetworkRun run,
-    const CostOptions& options)
-    : net_(net),
+    NetworkRef net, PathSpace space, NetworkRun run, CostOptions options)
+    : net_(std::move(net)),
       module_(net_.module("CostModel::measure")),
-      space_(space),
+      space_(std::move(space)),
       run_(std::move(run)),
-      options_(options) {
+      options_(std::move(options)) {
   find_parts();
   const auto inputs = run_.renew();
   if (!inputs.empty()) {

@@ -39,10 +39,7 @@ class PathMeter {
   /// Throws, in the name of `CostModel::measure`, where the network is not that
   /// of the space.
   PathMeter(
-      const NetworkRef& net,
-      const PathSpace& space,
-      NetworkRun run,
-      const CostOptions& options);
+      NetworkRef net, PathSpace space, NetworkRun run, CostOptions options);
 
   const PathSpace& space() const noexcept { return space_; }
   const CostOptions& options() const noexcept { return options_; }

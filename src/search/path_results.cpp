@@ -94,8 +94,8 @@ void PathResults::read_file() {
   for (const auto& [todo, values] : known) {
     finish(todo, *values);
   }
-  for (auto done = known.rbegin(); done != known.rend(); ++done) {
-    const auto at = static_cast<std::ptrdiff_t>(done->first);
+  for (size_t i = known.size(); i > 0; --i) {
+    const auto at = static_cast<std::ptrdiff_t>(known[i - 1].first);
     todo_.erase(todo_.begin() + at);
     places_.erase(places_.begin() + at);
   }

@@ -410,6 +410,20 @@ TEST_CASE("CostModel: a table goes to JSON and comes back", "[search]") {
       Catch::Matchers::StartsWith(
           "CostModel::from_json: expected the format 'gatedpaths cost 1', got "
           "'x'"));
+  CHECK(
+      message_of<c10::ValueError>([&] {
+        CostModel::from_json(
+            space.layout(),
+            R"({"format": "gatedpaths cost 1", "paths": {"a": 1, "a": 2}})");
+      }) ==
+      "CostModel::from_json: expected a table that to_json wrote, got one that "
+      "has 'a' twice");
+  CHECK(
+      message_of<c10::ValueError>([&] {
+        CostModel::from_json(space.layout(), std::string(1'000'000, '['));
+      }) ==
+      "CostModel::from_json: expected a table that to_json wrote, got one that "
+      "is nested deeper than 32");
   CHECK_THROWS_AS(CostModel::from_json(nullptr, text), c10::ValueError);
 }
 
