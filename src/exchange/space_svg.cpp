@@ -14,6 +14,7 @@ namespace {
 // In pixels; a letter of a monospaced font is 0.6 as wide as it is high.
 constexpr double kLetter = 7.25;
 constexpr double kSmallLetter = 6.05;
+constexpr double kTitleLetter = 8.5;
 constexpr double kMargin = 16;
 constexpr double kIndent = 22;
 constexpr double kWidth = 960;
@@ -21,6 +22,7 @@ constexpr double kBoxesAtLeast = 420;
 constexpr double kGap = 6;
 constexpr double kRowGap = 10;
 constexpr double kHeader = 62;
+constexpr double kHeaderAtLeast = 310;
 
 constexpr std::string_view kStyle = R"(
   text { font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: 12px; fill: #1d2a36 }
@@ -71,14 +73,22 @@ double label_end(const detail::GateRow& gate) {
 class SvgWriter {
  public:
   explicit SvgWriter(const detail::SpaceRows& rows) : rows_(rows) {
+    width_ = 2 * kMargin +
+             std::max(width_of(rows.title, kTitleLetter), kHeaderAtLeast);
     for (const auto& gate : rows.gates) {
       boxes_ = std::max(boxes_, label_end(gate) + 20);
     }
-    width_ = std::max(kWidth, boxes_ + kBoxesAtLeast);
+    // No wider than a page where boxes can stand in several lines.
+    const double page = std::max(kWidth, boxes_ + kBoxesAtLeast);
     for (const auto& gate : rows.gates) {
-      width_ = std::max(width_, boxes_ + box_width(gate) + kMargin);
+      const double box = box_width(gate);
+      const double all =
+          static_cast<double>(gate.boxes.size()) * (box + kGap) - kGap;
+      width_ = std::max(
+          {width_,
+           boxes_ + box + kMargin,
+           std::min(page, boxes_ + all + kMargin)});
     }
-    width_ = std::max(width_, 2 * kMargin + width_of(rows.title, 8.5));
   }
 
   std::string write() {
