@@ -15,9 +15,13 @@ using Bytes = std::span<const std::uint8_t>;
 // The library.
 void checkpoint(Bytes bytes);
 void checkpoint_bytes(Bytes bytes);
+void cost_json(Bytes bytes);
 void depth_rates_text(Bytes bytes);
+void evaluation_results(Bytes bytes);
 void path_text(Bytes bytes);
+void safetensors(Bytes bytes);
 void schedule_text(Bytes bytes);
+void space_json(Bytes bytes);
 void space_layout(Bytes bytes);
 
 // The program examples/cifar10.

@@ -21,9 +21,13 @@ using namespace gatedpaths::fuzz;
 const std::map<std::string, void (*)(Bytes)> kHarnesses = {
     {"checkpoint", checkpoint},
     {"checkpoint_bytes", checkpoint_bytes},
+    {"cost_json", cost_json},
     {"depth_rates_text", depth_rates_text},
+    {"evaluation_results", evaluation_results},
     {"path_text", path_text},
+    {"safetensors", safetensors},
     {"schedule_text", schedule_text},
+    {"space_json", space_json},
     {"space_layout", space_layout},
 #ifdef GATEDPATHS_FUZZ_CIFAR10
     {"cifar10_checkpoint", cifar10_checkpoint},
