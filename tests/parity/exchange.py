@@ -3,11 +3,15 @@
 
     exchange.py write-safetensors FILE   tensors of all dtypes, and a small ResNet's
     exchange.py read-safetensors FILE    into FILE.pt, as torch.save writes it
-    exchange.py refuse-safetensors FILE...  fails where one of them is taken
+    exchange.py write-odd-safetensors FILE  what some other writer may not write
+    exchange.py judge-safetensors FOLDER  of each *.safetensors there whether it is
+                                         taken, into FOLDER/verdicts; what is taken
+                                         again into *.again
     exchange.py run-script FILE FOLDER   on FOLDER/x.safetensors, into FOLDER/y.safetensors
 """
 
 import sys
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -85,15 +89,48 @@ def read_safetensors(path):
     )
 
 
-def refuse_safetensors(paths):
-    from safetensors.torch import load_file
+def write_odd_safetensors(path):
+    from safetensors.torch import save_file
 
-    for path in paths:
+    tensors = {
+        "scalar": torch.tensor(2.5),
+        "no elements": torch.zeros(0),
+        "no rows": torch.zeros(0, 3, dtype=torch.int64),
+        "no columns": torch.zeros(2, 0, 3, dtype=torch.bool),
+        "": torch.tensor([True, False]),
+        'a "b" \\ /\n\t\x7f é 😀': torch.tensor([-0.0, float("nan"), float("inf")]),
+        "complex": torch.tensor([1 + 2j, -3j], dtype=torch.complex64),
+        "odd bytes": torch.arange(3, dtype=torch.uint8),
+        "many dims": torch.ones([1] * 20, dtype=torch.float16),
+    }
+    metadata = {"": "", 'a "b"': "\n\\é😀", "format": "pt"}
+    save_file(tensors, path, metadata=metadata)
+    save_file({}, path + ".none")
+    save_file({}, path + ".metadata", metadata={"a": "b"})
+
+
+def copy(tensor):
+    """Of its bytes, whatever they are."""
+    data = tensor.reshape(-1).view(torch.uint8).clone()
+    return data.view(tensor.dtype).reshape(tensor.shape)
+
+
+def judge_safetensors(folder):
+    from safetensors.torch import load_file, save_file
+
+    verdicts = []
+    for path in sorted(Path(folder).glob("*.safetensors")):
         try:
-            load_file(path)
-        except Exception:  # whichever the package throws
+            tensors = load_file(path)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a panic of the package is no Exception
+            reason = " ".join(str(error).split())
+            verdicts.append(f"{path.stem} refused {reason}")
             continue
-        raise SystemExit(f"{path} was taken")
+        verdicts.append(f"{path.stem} taken")
+        save_file({name: copy(t) for name, t in tensors.items()}, f"{path}.again")
+    Path(folder, "verdicts").write_text("".join(f"{v}\n" for v in verdicts), "utf-8")
 
 
 def run_script(path, folder):
@@ -113,7 +150,9 @@ if __name__ == "__main__":
         write_safetensors(*arguments)
     elif command == "read-safetensors":
         read_safetensors(*arguments)
-    elif command == "refuse-safetensors":
-        refuse_safetensors(arguments)
+    elif command == "write-odd-safetensors":
+        write_odd_safetensors(*arguments)
+    elif command == "judge-safetensors":
+        judge_safetensors(*arguments)
     else:
         run_script(*arguments)

@@ -9,13 +9,11 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <initializer_list>
 #include <memory>
 #include <string>
-#include <string_view>
+#include <vector>
 
+#include "parity/python.hpp"
 #include "support/catch.hpp"
 #include "support/files.hpp"
 #include "support/path_net.hpp"
@@ -29,30 +27,12 @@ using gp::load_safetensors;
 using gp::save_safetensors;
 using gp::test::bit_equal;
 using gp::test::largest_difference;
+using gp::test::need_safetensors;
+using gp::test::quoted;
+using gp::test::run_python;
 using gp::test::TemporaryFolder;
 
 namespace {
-
-constexpr std::string_view kPython = GATEDPATHS_PARITY_PYTHON;
-
-int run_python(std::string arguments) {
-  const auto command = "'" + std::string(kPython) + "' -B -W ignore '" +
-                       GATEDPATHS_PARITY_EXCHANGE + "' " + arguments;
-  return std::system(command.c_str());
-}
-
-void need_python(const std::string& module) {
-  if (kPython.empty() ||
-      std::system(("'" + std::string(kPython) + "' -c 'import " + module +
-                   "' 2>/dev/null")
-                      .c_str()) != 0) {
-    SKIP("there is no Python with the PyTorch of this LibTorch and " << module);
-  }
-}
-
-std::string quoted(const std::filesystem::path& path) {
-  return "'" + path.string() + "' ";
-}
 
 torch::Tensor bytes_of(const torch::Tensor& tensor) {
   return tensor.contiguous().flatten().view(at::kByte);
@@ -93,7 +73,7 @@ struct GatedResNet : nn::Module {
 TEST_CASE(
     "safetensors: what Python writes is read, and loads into gates",
     "[parity][safetensors]") {
-  need_python("numpy, safetensors");
+  need_safetensors();
   const TemporaryFolder folder;
   const auto file = folder / "net.safetensors";
   REQUIRE(run_python("write-safetensors " + quoted(file)) == 0);
@@ -125,7 +105,7 @@ TEST_CASE(
 
 TEST_CASE(
     "safetensors: what is written here Python reads", "[parity][safetensors]") {
-  need_python("numpy, safetensors");
+  need_safetensors();
   const TemporaryFolder folder;
   const auto file = folder / "all.safetensors";
   gp::StateDict tensors;
@@ -150,7 +130,7 @@ TEST_CASE(
 TEST_CASE(
     "export_path: Python runs the file to the same outputs",
     "[parity][torch_script]") {
-  need_python("numpy, safetensors");
+  need_safetensors();
   const TemporaryFolder folder;
   const auto file = folder / "net.pt";
   gp::test::PathNet net;
