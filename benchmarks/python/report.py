@@ -191,6 +191,8 @@ def print_others(results):
         ("known_shapes", "us", 1e3),
         ("evaluation", "ms", 1e6),
         ("evaluation_sets", "ms", 1e6),
+        ("search", "ns", 1.0),
+        ("exchange", "ms", 1e6),
         ("wrappers", "ns", 1.0),
         ("bookkeeping", "ns", 1.0),
         ("compile", "s", 1e9),
@@ -356,6 +358,9 @@ def bars(results):
         *stochastic_depth_bars(results),
         *learned_bars(results),
         *evaluation_bars(results),
+        ("load_safetensors / reading the bytes, 1 GB",
+         results.ratio("exchange/load_safetensors/megabytes:1024",
+                       "exchange/read/megabytes:1024"), 1.5),
     ]
 
 
