@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A full training step of the seed net with N paths of which one is open, for
-// each way of closing the others.
+// each way of closing the others; and of the net that has one path for good.
 #include "support/program.hpp"
 #include "support/seed_forms.hpp"
 
@@ -58,11 +58,25 @@ bench::Group make_group(const SeedSettings& settings, bool same_path) {
   return group;
 }
 
+bench::Group make_one_path_group(const SeedSettings& settings) {
+  bench::Group group;
+  group.check = [settings] { bench::check_one_path_forms(settings); };
+  for (const auto form : bench::kOnePathForms) {
+    group.rows.push_back(
+        {bench::row_name("one_path", form, settings),
+         [=](benchmark::State& state) {
+           time_steps(state, form, settings, /*same_path=*/true);
+         }});
+  }
+  return group;
+}
+
 std::vector<bench::Group> make_groups(const bench::Settings& settings) {
   std::vector<bench::Group> groups;
   if (settings.quick) {
     groups.push_back(make_group({.branches = 2}, settings.same_path));
     groups.push_back(make_group({.branches = 4}, settings.same_path));
+    groups.push_back(make_one_path_group({.branches = 2}));
     return groups;
   }
   for (const int threads : {1, 2}) {
@@ -74,6 +88,9 @@ std::vector<bench::Group> make_groups(const bench::Settings& settings) {
         }
       }
     }
+  }
+  for (const int batch : {4, 64}) {
+    groups.push_back(make_one_path_group({.branches = 8, .batch = batch}));
   }
   return groups;
 }

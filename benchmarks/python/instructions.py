@@ -19,7 +19,12 @@ from pathlib import Path
 
 from report import BY_HAND, Results, print_forms, row_name
 
-COUNTED = ("bare", *sorted({form for pair in BY_HAND for form in pair}))
+# The forms of closed_paths, and those of one_path.
+ONE_PATH = ("bare", "hand_zero_fill", "derived", "derived_dense")
+CLOSED_PATHS = (
+    "bare",
+    *sorted({form for pair in BY_HAND for form in pair if pair[0] not in ONE_PATH}),
+)
 STEP = "timed_step"  # in bench_closed_paths.cpp; the warm-up does not call it
 
 
@@ -83,14 +88,17 @@ def main():
     names = [
         row_name("closed_paths", form, n, options.batch)
         for n in options.branches
-        for form in COUNTED
-    ]
+        for form in CLOSED_PATHS
+    ] + [row_name("one_path", form, 8, options.batch) for form in ONE_PATH]
     results = Results([])
     with ThreadPoolExecutor(options.jobs) as pool:
         counts = pool.map(lambda name: count(program, name, options.seconds), names)
         for name, found in zip(names, counts):
             results.values[name] = {"instructions": {0: found}}
     print_forms(results, "closed_paths", "Thousand instructions a training step",
+                "instructions", 1e3, 0)
+    print_forms(results, "one_path",
+                "Thousand instructions a training step of one path alone",
                 "instructions", 1e3, 0)
 
 

@@ -20,12 +20,16 @@ FORMS = (
     "no_grad",
     "zero_fill_dense",
     "slots",
+    "derived",
+    "derived_dense",
 )
 # A form of the library, and what one would write by hand in its place.
 BY_HAND = (
     ("no_grad", "hand_no_grad"),
     ("zero_fill_dense", "hand_zero_fill"),
     ("slots", "hand_zero_fill"),
+    ("derived", "bare"),
+    ("derived_dense", "hand_zero_fill"),
 )
 NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
 
@@ -358,6 +362,9 @@ def bars(results):
         *stochastic_depth_bars(results),
         *learned_bars(results),
         *evaluation_bars(results),
+        ("a derived net of one path / bare, N 8, batch 4 and 64",
+         worst_ratio(results, "one_path", "derived", "bare", [(8, 4), (8, 64)]),
+         1.02),
         ("load_safetensors / reading the bytes, 1 GB",
          results.ratio("exchange/load_safetensors/megabytes:1024",
                        "exchange/read/megabytes:1024"), 1.5),
@@ -453,6 +460,8 @@ def main():
         merged["benchmarks"] += content["benchmarks"]
     results = Results(merged["benchmarks"], options.cpu_time)
     print_forms(results, "closed_paths", "Microseconds a training step",
+                "time", 1e3, 0)
+    print_forms(results, "one_path", "Microseconds a training step of one path alone",
                 "time", 1e3, 0)
     print_forms(results, "memory", "Peak KiB of a step beyond the weights",
                 "peak_bytes", 1024, 0)

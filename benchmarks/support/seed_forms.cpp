@@ -46,6 +46,10 @@ std::string_view form_name(Form form) {
       return "zero_fill_dense";
     case Form::kSlots:
       return "slots";
+    case Form::kDerived:
+      return "derived";
+    case Form::kDerivedDense:
+      return "derived_dense";
   }
   return "";
 }
@@ -147,6 +151,27 @@ class GateTraining : public Training {
   std::vector<gp::Path> paths_;
 };
 
+/// The net of the first path alone, which LibTorch's own optimizer trains.
+class DerivedTraining : public Training {
+ public:
+  template <class Net>
+  DerivedTraining(
+      const std::shared_ptr<Net>& supernet, const SeedSettings& settings)
+      : Training(narrowed(supernet), settings) {}
+
+ protected:
+  void open(std::int64_t /*branch*/) override {}
+
+ private:
+  // What `derive` does to a copy.
+  template <class Net>
+  static std::shared_ptr<Net> narrowed(const std::shared_ptr<Net>& net) {
+    const gp::PathSpace space(*net);
+    gp::narrow(*net, space, space.at(0));
+    return net;
+  }
+};
+
 class SlotTraining : public Training {
  public:
   explicit SlotTraining(const SeedSettings& settings)
@@ -195,6 +220,15 @@ std::unique_ptr<Training> make_training(
       return std::make_unique<GateTraining>(gp::Skip::kZeroFill, settings);
     case Form::kSlots:
       return std::make_unique<SlotTraining>(settings);
+    case Form::kDerived:
+      return std::make_unique<DerivedTraining>(
+          std::make_shared<SlotNet>(settings.branches, settings.width),
+          settings);
+    case Form::kDerivedDense:
+      return std::make_unique<DerivedTraining>(
+          std::make_shared<GateNet>(
+              gp::Skip::kZeroFill, settings.branches, settings.width),
+          settings);
   }
   return nullptr;
 }
@@ -259,7 +293,10 @@ StepResult results(Training& training, std::int64_t branch, std::int64_t path) {
 }
 
 void require_close(
-    const StepResult& got, const StepResult& expected, const std::string& row) {
+    const StepResult& got,
+    const StepResult& expected,
+    Form of,
+    const std::string& row) {
   TORCH_CHECK(got.values.size() == expected.values.size(), row);
   for (std::size_t i = 0; i < got.values.size(); ++i) {
     const auto& name = expected.names[i];
@@ -277,7 +314,9 @@ void require_close(
         row,
         ": expected the ",
         name,
-        " of the mask form, got a difference of ",
+        " of ",
+        form_name(of),
+        ", got a difference of ",
         error,
         " where the largest value is ",
         scale);
@@ -323,10 +362,29 @@ void check_forms(const SeedSettings& settings) {
     require_close(
         results_of(form, *training),
         expected,
+        Form::kHandMask,
         row_name("check", form, settings));
     if (form != Form::kBare && settings.branches > 1) {
       require_no_gradient(training->net(), 0, form == Form::kSlots);
     }
+  }
+}
+
+void check_one_path_forms(const SeedSettings& settings) {
+  at::set_num_threads(settings.threads);
+  const auto weights = make_training(Form::kBare, settings);
+  const auto results_of = [&](Form form) {
+    const auto training = make_training(form, settings);
+    copy_weights(weights->net(), training->net(), settings.branches, 0);
+    return results(*training, 0, 0);
+  };
+  const auto expected = results_of(Form::kBare);
+  for (const auto form : kOnePathForms) {
+    require_close(
+        results_of(form),
+        expected,
+        Form::kBare,
+        row_name("check", form, settings));
   }
 }
 

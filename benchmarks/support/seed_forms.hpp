@@ -25,8 +25,11 @@ enum class Form {
   kNoGrad,
   kZeroFillDense,
   kSlots,
+  kDerived,
+  kDerivedDense,
 };
 
+/// With one of several paths open.
 inline constexpr std::array kForms = {
     Form::kBare,
     Form::kHandMask,
@@ -36,6 +39,14 @@ inline constexpr std::array kForms = {
     Form::kNoGrad,
     Form::kZeroFillDense,
     Form::kSlots,
+};
+
+/// With one path for good: the first.
+inline constexpr std::array kOnePathForms = {
+    Form::kBare,
+    Form::kHandZeroFill,
+    Form::kDerived,
+    Form::kDerivedDense,
 };
 
 /// The form in row names, e.g. "hand_zero_fill".
@@ -99,12 +110,16 @@ class Training {
 std::unique_ptr<Training> make_training(
     Form form, const SeedSettings& settings);
 
-/// Which path is open in each of a long run of steps.
+/// Which path is open in each of a long run of steps; the last one, where it is
+/// the same in all.
 std::vector<std::int64_t> open_branches(
     const SeedSettings& settings, bool same_path);
 
 /// Holds the outputs and gradients of all forms, and the weights after a step,
 /// against each other; throws where one is wrong.
 void check_forms(const SeedSettings& settings);
+
+/// The same for those with one path, against the bare net.
+void check_one_path_forms(const SeedSettings& settings);
 
 }  // namespace bench
