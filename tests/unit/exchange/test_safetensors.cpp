@@ -14,6 +14,8 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
+#include "support/malformed_safetensors.hpp"
+#include "support/odd_safetensors.hpp"
 #include "support/safetensors_dtypes.hpp"
 #include "support/safetensors_files.hpp"
 #include "support/tensors.hpp"
