@@ -74,16 +74,18 @@ GATEDPATHS_EXPORT void save_sharded_safetensors(
 /// checked; a checkpoint of PyTorch's in Python has the names that the dense
 /// network has here.
 ///
-/// Throws: `c10::ValueError`, with the path, for what the format's own reader
-/// refuses, before any tensor is made: a file that is no regular one, is
-/// shorter than it says, or has a header of more than 100 MB, one that does not
-/// start with `{`, or is not JSON of the right form in UTF-8; entries of one
-/// name twice (which that reader may let pass), of unknown dtype, of sizes that
-/// overflow or are not what the offsets say; data that overlaps, has holes, is
-/// out of range, or is not all of the file; for dtypes that LibTorch does not
-/// have; for an index that is not of the right form, names a file outside of
-/// its folder, or does not agree with the files on what is where. `c10::Error`,
-/// with the system's reason, where a file cannot be read.
+/// Throws: `c10::ValueError`, with the path, for what the format does not
+/// allow, before any tensor is made: a file that is no regular one, is shorter
+/// than it says, or has a header of more than 100 MB, one that does not start
+/// with `{`, or is not JSON of the right form in UTF-8; entries of one name
+/// twice, of unknown dtype, of sizes that overflow or are not what the offsets
+/// say; data that overlaps, has holes, is out of range, or is not all of the
+/// file; for dtypes that LibTorch does not have, and those of less than a byte;
+/// for an index that is not of the right form, names a file outside of its
+/// folder, or does not agree with the files on what is where. `c10::Error`,
+/// with the system's reason, where a file cannot be read. Python's package
+/// refuses the same, but for blanks in front, most names that come twice,
+/// entries that are arrays, dtypes that are objects, and `F4`.
 ///
 /// Example:
 /// ```
