@@ -5,12 +5,11 @@
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/paths/space_layout.hpp>
 
+#include "json_lines.hpp"
+
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -31,7 +30,7 @@ class ResultFile {
   ResultFile(
       std::filesystem::path file,
       const SpaceLayout& layout,
-      ResultFileHead head);
+      const ResultFileHead& head);
 
   /// The values of a path; null where it has none.
   const std::vector<double>* find(const Path& path) const;
@@ -40,18 +39,9 @@ class ResultFile {
   void add(const Path& path, const std::vector<double>& values);
 
  private:
-  void read(std::string_view text);
-  void read_line(std::string_view line, int64_t number);
-  void check_head(std::string_view line) const;
-  void open();
-  void write(const std::string& line);
-
-  std::filesystem::path file_;
   const SpaceLayout& layout_;
-  ResultFileHead head_;
   std::unordered_map<Path, std::vector<double>> results_;
-  uint64_t whole_ = 0;  // bytes, of its whole lines
-  std::ofstream stream_;
+  JsonLines lines_;
 };
 
 }  // namespace gatedpaths::detail

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// A file of JSON objects, one a line, that only grows. Not installed.
+#pragma once
+
+#include <c10/util/FunctionRef.h>
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+namespace gatedpaths::detail {
+
+/// To write: members stay in their order.
+using OrderedJson = nlohmann::ordered_json;
+/// To read: an ordered object copies its members as it grows, each with all
+/// that is in it, which does not come back where that is nested deep enough.
+using ParsedJson = nlohmann::json;
+
+/// How the errors of such a file speak.
+struct JsonLinesWords {
+  std::string caller;  ///< Whose errors they are: "evaluate".
+  std::string line;    ///< What a line is: "result".
+};
+
+/// A first line that says what the file is of, then objects, each on its way to
+/// the disk when `append` returns.
+class JsonLines {
+ public:
+  JsonLines(std::filesystem::path file, OrderedJson head, JsonLinesWords words);
+
+  /// Gives each object after the head to `take`; none where there is no file.
+  /// What `take` throws as a `c10::Error` or an exception of nlohmann-json
+  /// becomes an error that names the line. A last line that was cut short is
+  /// dropped with a warning.
+  void read(c10::function_ref<void(const ParsedJson&)> take);
+
+  /// Appends an object. `what` names it where it cannot be written as JSON.
+  void append(const OrderedJson& object, const std::string& what);
+
+ private:
+  void read_line(
+      std::string_view line,
+      int64_t number,
+      c10::function_ref<void(const ParsedJson&)> take) const;
+  void check_head(std::string_view line) const;
+  void open();
+  void write(const std::string& line);
+
+  std::filesystem::path file_;
+  OrderedJson head_;
+  JsonLinesWords words_;
+  uint64_t whole_ = 0;  // bytes, of its whole lines
+  std::ofstream stream_;
+};
+
+/// A number, or a text for one that JSON does not have: `"inf"`, `"nan"`.
+OrderedJson json_number(double value);
+
+/// The number again.
+///
+/// Throws: `c10::ValueError` for another text.
+double number_of_json(const ParsedJson& number);
+
+}  // namespace gatedpaths::detail
