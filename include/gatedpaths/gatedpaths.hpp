@@ -35,8 +35,9 @@
 /// A distribution over paths that is learned: logits, estimators, losses.
 
 /// \dir gatedpaths/search
-/// What a search needs to know of paths: how good they are.
-/// What paths cost, and those that keep a budget: counted, and drawn from.
+/// What a search needs to know of paths: how good they are. What paths cost,
+/// and those that keep a budget: counted, and drawn from. Strategies that ask
+/// for paths.
 
 #include <gatedpaths/branches/any_branch.hpp>
 #include <gatedpaths/branches/named_branch.hpp>
@@ -100,6 +101,10 @@
 #include <gatedpaths/search/operation_counter.hpp>
 #include <gatedpaths/search/path_cost.hpp>
 #include <gatedpaths/search/path_metric.hpp>
+#include <gatedpaths/search/random_search.hpp>
+#include <gatedpaths/search/regularized_evolution.hpp>
+#include <gatedpaths/search/search_options.hpp>
+#include <gatedpaths/search/search_strategy.hpp>
 #include <gatedpaths/search/stage.hpp>
 #include <gatedpaths/search/zero_cost.hpp>
 #include <gatedpaths/slots/slot_batch_norm.hpp>

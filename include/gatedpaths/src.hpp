@@ -152,9 +152,14 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/path_meter.cpp>
 #include <gatedpaths/src/search/path_metric.cpp>
 #include <gatedpaths/src/search/path_order.cpp>
+#include <gatedpaths/src/search/path_proposer.cpp>
 #include <gatedpaths/src/search/path_results.cpp>
 #include <gatedpaths/src/search/place_watch.cpp>
+#include <gatedpaths/src/search/random_search.cpp>
+#include <gatedpaths/src/search/regularized_evolution.cpp>
 #include <gatedpaths/src/search/result_file.cpp>
+#include <gatedpaths/src/search/search_state.cpp>
+#include <gatedpaths/src/search/search_strategy.cpp>
 #include <gatedpaths/src/search/stage.cpp>
 #include <gatedpaths/src/search/stage_gates.cpp>
 #include <gatedpaths/src/search/stage_input.cpp>

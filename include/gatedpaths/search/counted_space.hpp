@@ -15,6 +15,7 @@ namespace gatedpaths {
 namespace detail {
 
 class BudgetTable;
+class PathProposer;
 
 }  // namespace detail
 
@@ -93,6 +94,7 @@ class GATEDPATHS_EXPORT CountedSpace {
 
  private:
   friend class BudgetSampler;
+  friend class detail::PathProposer;
 
   Budget budget_;
   std::shared_ptr<const detail::BudgetTable> table_;
