@@ -103,6 +103,7 @@
 #include <gatedpaths/search/path_metric.hpp>
 #include <gatedpaths/search/random_search.hpp>
 #include <gatedpaths/search/regularized_evolution.hpp>
+#include <gatedpaths/search/search_history.hpp>
 #include <gatedpaths/search/search_options.hpp>
 #include <gatedpaths/search/search_strategy.hpp>
 #include <gatedpaths/search/stage.hpp>

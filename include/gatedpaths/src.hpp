@@ -148,6 +148,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/operation_counter.cpp>
 #include <gatedpaths/src/search/operation_table.cpp>
 #include <gatedpaths/src/search/operation_watch.cpp>
+#include <gatedpaths/src/search/pareto_fronts.cpp>
 #include <gatedpaths/src/search/path_cost.cpp>
 #include <gatedpaths/src/search/path_meter.cpp>
 #include <gatedpaths/src/search/path_metric.cpp>
@@ -158,6 +159,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/random_search.cpp>
 #include <gatedpaths/src/search/regularized_evolution.cpp>
 #include <gatedpaths/src/search/result_file.cpp>
+#include <gatedpaths/src/search/search_history.cpp>
 #include <gatedpaths/src/search/search_state.cpp>
 #include <gatedpaths/src/search/search_strategy.cpp>
 #include <gatedpaths/src/search/stage.cpp>

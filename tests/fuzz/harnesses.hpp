@@ -22,6 +22,7 @@ void path_text(Bytes bytes);
 void safetensors(Bytes bytes);
 void schedule_text(Bytes bytes);
 void space_json(Bytes bytes);
+void search_history(Bytes bytes);
 void space_layout(Bytes bytes);
 
 // The program examples/cifar10.

@@ -28,6 +28,7 @@ const std::map<std::string, void (*)(Bytes)> kHarnesses = {
     {"safetensors", safetensors},
     {"schedule_text", schedule_text},
     {"space_json", space_json},
+    {"search_history", search_history},
     {"space_layout", space_layout},
 #ifdef GATEDPATHS_FUZZ_CIFAR10
     {"cifar10_checkpoint", cifar10_checkpoint},
