@@ -143,6 +143,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/kept_activations.cpp>
 #include <gatedpaths/src/search/latency.cpp>
 #include <gatedpaths/src/search/linear_flow.cpp>
+#include <gatedpaths/src/search/local_search.cpp>
 #include <gatedpaths/src/search/network_evaluation.cpp>
 #include <gatedpaths/src/search/norm_walk.cpp>
 #include <gatedpaths/src/search/operation_counter.cpp>
