@@ -99,6 +99,7 @@
 #include <gatedpaths/search/evaluate.hpp>
 #include <gatedpaths/search/evaluation.hpp>
 #include <gatedpaths/search/local_search.hpp>
+#include <gatedpaths/search/nsga2.hpp>
 #include <gatedpaths/search/operation_counter.hpp>
 #include <gatedpaths/search/path_cost.hpp>
 #include <gatedpaths/search/path_metric.hpp>

@@ -146,6 +146,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/local_search.cpp>
 #include <gatedpaths/src/search/network_evaluation.cpp>
 #include <gatedpaths/src/search/norm_walk.cpp>
+#include <gatedpaths/src/search/nsga2.cpp>
 #include <gatedpaths/src/search/operation_counter.cpp>
 #include <gatedpaths/src/search/operation_table.cpp>
 #include <gatedpaths/src/search/operation_watch.cpp>
