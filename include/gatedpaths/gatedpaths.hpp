@@ -109,6 +109,7 @@
 #include <gatedpaths/search/search_options.hpp>
 #include <gatedpaths/search/search_strategy.hpp>
 #include <gatedpaths/search/stage.hpp>
+#include <gatedpaths/search/successive_halving.hpp>
 #include <gatedpaths/search/zero_cost.hpp>
 #include <gatedpaths/slots/slot_batch_norm.hpp>
 #include <gatedpaths/slots/slot_consumer.hpp>

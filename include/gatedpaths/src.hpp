@@ -168,6 +168,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/stage_gates.cpp>
 #include <gatedpaths/src/search/stage_input.cpp>
 #include <gatedpaths/src/search/stage_walk.cpp>
+#include <gatedpaths/src/search/successive_halving.cpp>
 #include <gatedpaths/src/search/zero_cost.cpp>
 #include <gatedpaths/src/slots/dense_parts.cpp>
 #include <gatedpaths/src/slots/slot_batch_norm.cpp>

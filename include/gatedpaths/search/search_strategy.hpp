@@ -35,6 +35,7 @@ class PathProposer;
 /// | `RegularizedEvolution` | mutations of the best of a few recent paths | 1 |
 /// | `LocalSearch` | neighbours of the best path of a climb | 1 |
 /// | `Nsga2` | children of paths near the Pareto front | any number |
+/// | `SuccessiveHalving` | random paths; good ones again, trained longer | 1 |
 ///
 /// How paths are evaluated is no matter of a strategy: one by one, or many at
 /// once, here or elsewhere. Results are told in any order; those that never
