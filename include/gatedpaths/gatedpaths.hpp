@@ -103,6 +103,7 @@
 #include <gatedpaths/search/operation_counter.hpp>
 #include <gatedpaths/search/path_cost.hpp>
 #include <gatedpaths/search/path_metric.hpp>
+#include <gatedpaths/search/predictor_search.hpp>
 #include <gatedpaths/search/random_search.hpp>
 #include <gatedpaths/search/regularized_evolution.hpp>
 #include <gatedpaths/search/search_history.hpp>

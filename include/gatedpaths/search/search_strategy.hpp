@@ -36,6 +36,7 @@ class PathProposer;
 /// | `LocalSearch` | neighbours of the best path of a climb | 1 |
 /// | `Nsga2` | children of paths near the Pareto front | any number |
 /// | `SuccessiveHalving` | random paths; good ones again, trained longer | 1 |
+/// | `PredictorSearch` | the path that a regression expects most of | 1 |
 ///
 /// How paths are evaluated is no matter of a strategy: one by one, or many at
 /// once, here or elsewhere. Results are told in any order; those that never
