@@ -98,6 +98,7 @@
 #include <gatedpaths/search/counted_space.hpp>
 #include <gatedpaths/search/evaluate.hpp>
 #include <gatedpaths/search/evaluation.hpp>
+#include <gatedpaths/search/history_pictures.hpp>
 #include <gatedpaths/search/local_search.hpp>
 #include <gatedpaths/search/nsga2.hpp>
 #include <gatedpaths/search/operation_counter.hpp>

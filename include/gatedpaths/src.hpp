@@ -139,6 +139,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/cover_paths.cpp>
 #include <gatedpaths/src/search/evaluate.cpp>
 #include <gatedpaths/src/search/evaluated_net.cpp>
+#include <gatedpaths/src/search/history_pictures.cpp>
 #include <gatedpaths/src/search/json_lines.cpp>
 #include <gatedpaths/src/search/kept_activations.cpp>
 #include <gatedpaths/src/search/latency.cpp>
@@ -159,6 +160,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/path_regression.cpp>
 #include <gatedpaths/src/search/path_results.cpp>
 #include <gatedpaths/src/search/place_watch.cpp>
+#include <gatedpaths/src/search/plot_svg.cpp>
 #include <gatedpaths/src/search/predictor_search.cpp>
 #include <gatedpaths/src/search/random_search.cpp>
 #include <gatedpaths/src/search/regularized_evolution.cpp>

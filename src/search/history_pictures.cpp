@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#include <gatedpaths/search/history_pictures.hpp>
+
+#include "plot_svg.hpp"
+
+#include <c10/util/Exception.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace gatedpaths {
+namespace {
+
+constexpr const char* kDotColour = "#8ab6d6";
+constexpr const char* kLineColour = "#c0392b";
+
+void check_drawn_objective(
+    const SearchHistory& history, size_t objective, const char* function) {
+  TORCH_CHECK_INDEX(
+      objective < history.objectives().size(),
+      fmt::format(
+          "{}: expected an objective in [0, {}), got {}",
+          function,
+          history.objectives().size(),
+          objective));
+}
+
+// After each record, by its number from 1.
+std::vector<detail::PlotPoint> curve_points(const std::vector<double>& values) {
+  std::vector<detail::PlotPoint> points;
+  for (size_t i = 0; i < values.size(); ++i) {
+    points.push_back({static_cast<double>(i + 1), values[i]});
+  }
+  return points;
+}
+
+}  // namespace
+
+std::string progress_svg(const SearchHistory& history, size_t objective) {
+  check_drawn_objective(history, objective, "progress_svg");
+  std::vector<detail::PlotPoint> dots;
+  for (size_t i = 0; i < history.records().size(); ++i) {
+    const auto& values = history.records()[i].values;
+    if (!values.empty()) {
+      dots.push_back({static_cast<double>(i + 1), values[objective]});
+    }
+  }
+  return detail::plot_svg(
+      "records",
+      history.objectives()[objective].name,
+      {{"each record", kDotColour, false, std::move(dots)},
+       {"best so far",
+        kLineColour,
+        true,
+        curve_points(history.best_so_far(objective))}});
+}
+
+std::string regret_svg(
+    const SearchHistory& history, double optimum, size_t objective) {
+  check_drawn_objective(history, objective, "regret_svg");
+  return detail::plot_svg(
+      "records",
+      "regret of " + history.objectives()[objective].name,
+      {{"regret",
+        kLineColour,
+        true,
+        curve_points(history.regret(optimum, objective))}});
+}
+
+std::string pareto_front_svg(const SearchHistory& history, size_t x, size_t y) {
+  check_drawn_objective(history, x, "pareto_front_svg");
+  check_drawn_objective(history, y, "pareto_front_svg");
+  const auto point_of = [&](const SearchRecord& record) {
+    return detail::PlotPoint{record.values[x], record.values[y]};
+  };
+  std::vector<detail::PlotPoint> dots;
+  for (const SearchRecord& record : history.records()) {
+    if (!record.values.empty()) {
+      dots.push_back(point_of(record));
+    }
+  }
+  std::vector<detail::PlotPoint> front;
+  for (const size_t record : history.pareto_front()) {
+    front.push_back(point_of(history.records()[record]));
+  }
+  std::sort(front.begin(), front.end(), [](const auto& a, const auto& b) {
+    return a.x < b.x || (a.x == b.x && a.y < b.y);
+  });
+  return detail::plot_svg(
+      history.objectives()[x].name,
+      history.objectives()[y].name,
+      {{"each record", kDotColour, false, std::move(dots)},
+       {"Pareto front", kLineColour, true, std::move(front)}});
+}
+
+}  // namespace gatedpaths

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+#include "plot_svg.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <limits>
+#include <utility>
+
+namespace gatedpaths::detail {
+namespace {
+
+// In pixels: the picture, and the rectangle between the axes.
+constexpr int kWidth = 640;
+constexpr int kHeight = 400;
+constexpr int kLeft = 80;
+constexpr int kRight = 620;
+constexpr int kTop = 20;
+constexpr int kBottom = 345;
+
+struct PlotTick {
+  double at;  // in pixels
+  std::string text;
+};
+
+// Halves, so that no difference of two finite numbers is infinite.
+class PlotAxis {
+ public:
+  PlotAxis(double from, double to) : from_(from), to_(to) {}
+
+  void hold(double value) {
+    least_ = is_empty_ ? value : std::min(least_, value);
+    most_ = is_empty_ ? value : std::max(most_, value);
+    is_empty_ = false;
+  }
+
+  void finish() {
+    if (is_empty_) {
+      most_ = 1;
+    } else if (least_ == most_) {
+      const double room = std::max(std::abs(least_) / 100, 1e-300);
+      least_ -= room;
+      most_ += room;
+    }
+  }
+
+  double place(double value) const {
+    return from_ + (to_ - from_) * ((value / 2 - least_ / 2) / half());
+  }
+
+  std::vector<PlotTick> ticks() const {
+    // 1, 2 or 5 times a power of ten, for three to eight of them.
+    const double rough = half() * 0.4;
+    double step = std::max(
+        std::pow(10, std::floor(std::log10(rough))),
+        std::numeric_limits<double>::min());
+    step *= rough >= 5 * step ? 5 : (rough >= 2 * step ? 2 : 1);
+    std::vector<PlotTick> ticks;
+    const double first = std::ceil(least_ / step);
+    for (int i = 0; i < 12; ++i) {
+      const double value = (first + i) * step;
+      if (!(value <= most_)) {
+        break;
+      }
+      ticks.push_back({place(value), fmt::format("{:.6g}", value)});
+    }
+    return ticks;
+  }
+
+ private:
+  double half() const { return most_ / 2 - least_ / 2; }
+
+  double from_;
+  double to_;
+  double least_ = 0;
+  double most_ = 0;
+  bool is_empty_ = true;
+};
+
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      default:
+        // Of the control characters, XML has these three alone.
+        out += static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' &&
+                       c != '\r'
+                   ? '?'
+                   : c;
+    }
+  }
+  return out;
+}
+
+bool is_finite(const PlotPoint& point) {
+  return std::isfinite(point.x) && std::isfinite(point.y);
+}
+
+struct PlotWriter {
+  template <class... Args>
+  void line(fmt::format_string<Args...> format, Args&&... args) {
+    fmt::format_to(
+        std::back_inserter(text), format, std::forward<Args>(args)...);
+    text += '\n';
+  }
+
+  std::string text;
+};
+
+void draw_axes(
+    PlotWriter& out,
+    const PlotAxis& x,
+    const PlotAxis& y,
+    const std::string& x_label,
+    const std::string& y_label) {
+  for (const auto& [at, text] : x.ticks()) {
+    out.line(
+        R"(<path d="M{0:.1f} {1}V{2}" stroke="#ddd"/>)", at, kTop, kBottom);
+    out.line(
+        R"(<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>)",
+        at,
+        kBottom + 16,
+        text);
+  }
+  for (const auto& [at, text] : y.ticks()) {
+    out.line(
+        R"(<path d="M{1} {0:.1f}H{2}" stroke="#ddd"/>)", at, kLeft, kRight);
+    out.line(
+        R"(<text x="{}" y="{:.1f}" text-anchor="end">{}</text>)",
+        kLeft - 6,
+        at + 4,
+        text);
+  }
+  out.line(
+      R"(<path d="M{} {}V{}H{}" fill="none" stroke="#444"/>)",
+      kLeft,
+      kTop,
+      kBottom,
+      kRight);
+  out.line(
+      R"(<text x="{}" y="{}" text-anchor="middle">{}</text>)",
+      (kLeft + kRight) / 2,
+      kBottom + 38,
+      escaped(x_label));
+  out.line(
+      R"(<text x="16" y="{0}" text-anchor="middle" )"
+      R"svg(transform="rotate(-90 16 {0})">{1}</text>)svg",
+      (kTop + kBottom) / 2,
+      escaped(y_label));
+}
+
+void draw_series(
+    PlotWriter& out,
+    const PlotAxis& x,
+    const PlotAxis& y,
+    const PlotSeries& series) {
+  if (series.is_line) {
+    std::string places;
+    for (const PlotPoint& point : series.points) {
+      if (is_finite(point)) {
+        places += fmt::format(
+            "{}{:.1f},{:.1f}",
+            places.empty() ? "" : " ",
+            x.place(point.x),
+            y.place(point.y));
+      }
+    }
+    out.line(
+        R"(<polyline points="{}" fill="none" stroke="{}" stroke-width="2"/>)",
+        places,
+        series.colour);
+    return;
+  }
+  for (const PlotPoint& point : series.points) {
+    if (is_finite(point)) {
+      out.line(
+          R"(<circle cx="{:.1f}" cy="{:.1f}" r="2.5" fill="{}"/>)",
+          x.place(point.x),
+          y.place(point.y),
+          series.colour);
+    }
+  }
+}
+
+}  // namespace
+
+std::string plot_svg(
+    const std::string& x_label,
+    const std::string& y_label,
+    const std::vector<PlotSeries>& series) {
+  PlotAxis x(kLeft, kRight);
+  PlotAxis y(kBottom, kTop);
+  for (const PlotSeries& one : series) {
+    for (const PlotPoint& point : one.points) {
+      if (is_finite(point)) {
+        x.hold(point.x);
+        y.hold(point.y);
+      }
+    }
+  }
+  x.finish();
+  y.finish();
+  PlotWriter out;
+  out.line(
+      R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" )"
+      R"(viewBox="0 0 {0} {1}" font-family="sans-serif" font-size="12">)",
+      kWidth,
+      kHeight);
+  out.line(R"(<rect width="100%" height="100%" fill="white"/>)");
+  draw_axes(out, x, y, x_label, y_label);
+  int right = kRight;
+  for (auto one = series.rbegin(); one != series.rend(); ++one) {
+    out.line(
+        R"(<text x="{}" y="14" text-anchor="end" fill="{}">{}</text>)",
+        right,
+        one->colour,
+        escaped(one->label));
+    right -= 8 * static_cast<int>(one->label.size()) + 12;
+  }
+  for (const PlotSeries& one : series) {
+    draw_series(out, x, y, one);
+  }
+  out.line("</svg>");
+  return out.text;
+}
+
+}  // namespace gatedpaths::detail
