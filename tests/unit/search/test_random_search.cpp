@@ -90,7 +90,7 @@ TEST_CASE("RandomSearch: draws uniformly over paths", "[search][random]") {
     number.emplace(layout->at(i), i);
   }
   std::vector<int64_t> counts(layout->size());
-  for (const Path& path : strategy.ask(100 * 135)) {
+  for (const Path& path : strategy.ask(40 * 135)) {
     ++counts[number.at(path)];
   }
   CHECK(std::abs(gatedpaths::test::deviations_from_uniform(counts)) < 4);
