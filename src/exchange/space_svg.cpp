@@ -17,7 +17,7 @@ constexpr double kSmallLetter = 6.05;
 constexpr double kTitleLetter = 8.5;
 constexpr double kMargin = 16;
 constexpr double kIndent = 22;
-constexpr double kWidth = 960;
+constexpr double kPageWidth = 960;
 constexpr double kBoxesAtLeast = 420;
 constexpr double kGap = 6;
 constexpr double kRowGap = 10;
@@ -79,7 +79,7 @@ class SvgWriter {
       boxes_ = std::max(boxes_, label_end(gate) + 20);
     }
     // No wider than a page where boxes can stand in several lines.
-    const double page = std::max(kWidth, boxes_ + kBoxesAtLeast);
+    const double page = std::max(kPageWidth, boxes_ + kBoxesAtLeast);
     for (const auto& gate : rows.gates) {
       const double box = box_width(gate);
       const double all =
