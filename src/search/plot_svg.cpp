@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "plot_svg.hpp"
 
+#include "../text/xml_text.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -79,30 +81,6 @@ class PlotAxis {
   bool is_empty_ = true;
 };
 
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      default:
-        // Of the control characters, XML has these three alone.
-        out += static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' &&
-                       c != '\r'
-                   ? '?'
-                   : c;
-    }
-  }
-  return out;
-}
-
 bool is_finite(const PlotPoint& point) {
   return std::isfinite(point.x) && std::isfinite(point.y);
 }
@@ -152,12 +130,12 @@ void draw_axes(
       R"(<text x="{}" y="{}" text-anchor="middle">{}</text>)",
       (kLeft + kRight) / 2,
       kBottom + 38,
-      escaped(x_label));
+      xml_text(x_label));
   out.line(
       R"(<text x="16" y="{0}" text-anchor="middle" )"
       R"svg(transform="rotate(-90 16 {0})">{1}</text>)svg",
       (kTop + kBottom) / 2,
-      escaped(y_label));
+      xml_text(y_label));
 }
 
 void draw_series(
@@ -225,7 +203,7 @@ std::string plot_svg(
         R"(<text x="{}" y="14" text-anchor="end" fill="{}">{}</text>)",
         right,
         one->colour,
-        escaped(one->label));
+        xml_text(one->label));
     right -= 8 * static_cast<int>(one->label.size()) + 12;
   }
   for (const PlotSeries& one : series) {
