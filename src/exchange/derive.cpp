@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/branches/detail/clone_module.hpp>
+#include <gatedpaths/branches/detail/restorable.hpp>
 #include <gatedpaths/exchange/derive.hpp>
 
 #include "narrowing.hpp"
@@ -10,6 +11,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace gatedpaths {
@@ -112,9 +114,43 @@ class CopyPairs {
   Pairs tensors_;
 };
 
+using Restorables = std::unordered_set<const detail::Restorable*>;
+
+void collect(const torch::nn::Module& module, Restorables& found) {
+  for (const auto& part : module.modules()) {
+    if (const auto* own = dynamic_cast<const detail::Restorable*>(part.get())) {
+      found.insert(own);
+    }
+  }
+}
+
+// LibTorch's clone of a ModuleList, a ModuleDict or a Sequential puts copies of
+// its own in place of the modules that the network's reset() has registered;
+// what else refers to those runs modules that are no part of the copy.
+void check_all_in_tree(
+    const torch::nn::Module& copy,
+    const detail::SharedClones& shared,
+    int64_t num_made) {
+  Restorables known;
+  collect(copy, known);
+  for (const auto& [from, to] : shared.clones) {
+    collect(*to, known);  // branches that are gone are in no tree
+  }
+  const auto num_outside = num_made - static_cast<int64_t>(known.size());
+  TORCH_CHECK(
+      num_outside <= 0,
+      fmt::format(
+          "derive: expected a clone() that holds gates and layers on slots in "
+          "its module tree alone, got one with {} outside of it; a member that "
+          "refers to what a ModuleList, ModuleDict or Sequential holds goes on "
+          "referring to what that held before clone(): take it from there in "
+          "forward(), or make another network, load its weights, and narrow() "
+          "that",
+          num_outside));
+}
+
 std::shared_ptr<torch::nn::Module> clone_network(const torch::nn::Module& net) {
   try {
-    const detail::SharedClones shared;
     return detail::clone_module(net, std::nullopt);
   } catch (const c10::TypeError&) {
     throw;  // names the class that has none of its own
@@ -135,9 +171,16 @@ std::shared_ptr<torch::nn::Module> detail::derive_module(
     const Path& path,
     const DeriveOptions& options) {
   auto narrowing = Narrowing::of("derive", net, space, path);
-  auto derived = clone_network(net);
+  std::shared_ptr<torch::nn::Module> derived;
   CopyPairs pairs;
-  pairs.add(net, derived, "");
+  {
+    const detail::SharedClones shared;
+    const auto before = detail::Restorable::num_living();
+    derived = clone_network(net);
+    const auto num_made = detail::Restorable::num_living() - before;
+    pairs.add(net, derived, "");
+    check_all_in_tree(*derived, shared, num_made);
+  }
   narrowing.move_to(
       [&](const torch::nn::Module& module) { return pairs.copy_of(module); });
   narrowing.run(*derived);

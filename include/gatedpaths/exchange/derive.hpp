@@ -94,9 +94,10 @@ GATEDPATHS_EXPORT std::shared_ptr<torch::nn::Module> derive_module(
 /// branches; with fresh weights also as `reset_weights`. `c10::Error` for a
 /// network that has no `clone()` (derive it from `torch::nn::Cloneable`, or
 /// make a second one and `narrow` that), or whose copy does not share what it
-/// shares; `c10::NotImplementedError` for a gate or layer of yours that does
-/// not override `drop_branches` or `drop_slots`. `net` is as it was in any
-/// case.
+/// shares, or holds gates outside of its module tree (as members do that refer
+/// to what a `ModuleList` holds); `c10::NotImplementedError` for a gate or
+/// layer of yours that does not override `drop_branches` or `drop_slots`. `net`
+/// is as it was in any case.
 ///
 /// Example:
 /// ```

@@ -195,6 +195,67 @@ TEST_CASE(
   CHECK(elements_of(*net) == 20);
 }
 
+TEST_CASE(
+    "derive: refuses a copy that runs gates outside of its module tree",
+    "[derive][error]") {
+  // LibTorch's clone of the list copies the blocks once more.
+  struct ListedImpl : nn::Cloneable<ListedImpl> {
+    ListedImpl() { reset(); }
+    void reset() override {
+      blocks.clear();
+      list = register_module("list", nn::ModuleList());
+      for (int i = 0; i < 3; ++i) {
+        blocks.push_back(
+            gp::ChoiceBlock<nn::Linear>(nn::Linear(4, 4), nn::Linear(4, 4)));
+        list->push_back(blocks.back().ptr());
+      }
+    }
+    torch::Tensor forward(torch::Tensor x) {
+      for (auto& block : blocks) {
+        x = block->forward(x);
+      }
+      return x;
+    }
+    std::vector<gp::ChoiceBlock<nn::Linear>> blocks{};
+    nn::ModuleList list{nullptr};
+  };
+  const auto net = std::make_shared<ListedImpl>();
+  const PathSpace space(net);
+  const auto path = space.at(5);
+  CHECK_THAT(
+      message_of<c10::Error>([&] { return derive(net, space, path); }),
+      Catch::Matchers::StartsWith(
+          "derive: expected a clone() that holds gates and layers on slots in "
+          "its module tree alone, got one with 3 outside of it"));
+  space.apply(path);
+  const auto input = torch::randn({3, 4});
+  const auto expected = net->forward(input);
+  narrow(net, space, path);
+  CHECK(bit_equal(net->forward(input), expected));
+  // What is narrowed, with a closed branch that is in no tree, can be copied.
+  struct DeepImpl : nn::Cloneable<DeepImpl> {
+    DeepImpl() { reset(); }
+    void reset() override {
+      gate = register_module(
+          "gate",
+          gp::ConcatGate<>(
+              gp::ConcatGateOptions(1).min_open(1),
+              {{"a", nn::Linear(4, 2)},
+               {"b",
+                nn::Sequential(gp::ChoiceBlock<nn::Linear>(
+                    nn::Linear(4, 3), nn::Linear(4, 3)))}}));
+    }
+    torch::Tensor forward(const torch::Tensor& x) { return gate->forward(x); }
+    gp::ConcatGate<> gate{nullptr};
+  };
+  const auto deep = std::make_shared<DeepImpl>();
+  const PathSpace deep_space(deep);
+  deep_space.apply(deep_space.parse("gate=a"));
+  const auto once = derive(deep, deep_space.current());
+  const auto twice = derive(once, PathSpace(once).current());
+  CHECK(bit_equal(twice->forward(input), deep->forward(input)));
+}
+
 TEST_CASE("derive: a network without clone() is narrowed itself", "[derive]") {
   auto net = std::make_shared<PlainNet>();
   const PathSpace space(net);

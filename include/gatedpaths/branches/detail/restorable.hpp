@@ -3,6 +3,7 @@
 
 #include <gatedpaths/export.hpp>
 
+#include <cstdint>
 #include <memory>
 
 namespace gatedpaths::detail {
@@ -25,10 +26,14 @@ class GATEDPATHS_EXPORT Restorable {
  public:
   virtual ~Restorable();
 
+  /// How many were made in this thread, less those that went in it: of use as a
+  /// difference, which says how many a call has left behind.
+  static int64_t num_living() noexcept;
+
  protected:
-  Restorable() = default;
-  Restorable(const Restorable&) = default;
-  Restorable(Restorable&&) = default;
+  Restorable() noexcept;
+  Restorable(const Restorable& other) noexcept;
+  Restorable(Restorable&& other) noexcept;
   Restorable& operator=(const Restorable&) = default;
   Restorable& operator=(Restorable&&) = default;
 
