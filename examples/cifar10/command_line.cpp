@@ -115,6 +115,24 @@ void add_net_flags(CLI::App& app, Options& options) {
       ->group("Net")
       ->transform(checked(either("slots", "dense")))
       ->default_str("slots");
+  auto* path = app.add_option(
+      "--path",
+      options.path,
+      "Train the net of this path alone, named as in the\n"
+      "table of results: 'paths=b'. Its first weights are\n"
+      "fresh ones of --seed, those of --paths 1");
+  path->type_name("TEXT")->group("Net")->transform(
+      checked(not_empty("a path, as 'paths=a'")));
+  app.add_option(
+         "--derive",
+         options.derive,
+         "Give it the weights that it has in a checkpoint of\n"
+         "a run of all --paths, of either form. --resume\n"
+         "needs the flag, but does not read the file again")
+      ->type_name("FILE")
+      ->group("Net")
+      ->transform(checked(not_empty("the name of a checkpoint")))
+      ->needs(path);
 }
 
 void add_training_flags(CLI::App& app, Options& options) {
@@ -216,6 +234,23 @@ void add_run_flags(CLI::App& app, Options& options) {
       ->excludes(resume);
 }
 
+struct FileFlag {
+  const char* name;
+  const std::filesystem::path& file;
+};
+
+void require_two_files(const FileFlag& a, const FileFlag& b) {
+  if (!a.file.empty() && !b.file.empty() && is_same_file(a.file, b.file)) {
+    throw CLI::ValidationError(
+        a.name,
+        fmt::format(
+            "expected another file than {} '{}', got '{}'",
+            b.name,
+            b.file.string(),
+            a.file.string()));
+  }
+}
+
 void check_files(const Options& options) {
   if (options.overwrite && options.checkpoint.empty() &&
       options.metrics.empty()) {
@@ -223,15 +258,12 @@ void check_files(const Options& options) {
         "--overwrite",
         "expected --checkpoint or --metrics with it, got neither");
   }
-  if (!options.checkpoint.empty() && !options.metrics.empty() &&
-      is_same_file(options.checkpoint, options.metrics)) {
-    throw CLI::ValidationError(
-        "--metrics",
-        fmt::format(
-            "expected another file than --checkpoint '{}', got '{}'",
-            options.checkpoint.string(),
-            options.metrics.string()));
-  }
+  const FileFlag checkpoint{"--checkpoint", options.checkpoint};
+  const FileFlag metrics{"--metrics", options.metrics};
+  const FileFlag derive{"--derive", options.derive};
+  require_two_files(metrics, checkpoint);
+  require_two_files(derive, checkpoint);
+  require_two_files(derive, metrics);
 }
 
 }  // namespace

@@ -23,6 +23,8 @@ struct Options {
   std::int64_t width = 1;
   gatedpaths::Skip skip = gatedpaths::Skip::kZeroFill;
   Form form = Form::kSlots;
+  std::string path;              // the only one that is trained; empty: all are
+  std::filesystem::path derive;  // has its first weights; empty: fresh ones
 
   std::int64_t epochs = 10;
   std::int64_t batch_size = 64;

@@ -9,6 +9,7 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/pooling.h>
 
+#include <numeric>
 #include <vector>
 
 namespace cifar10 {
@@ -28,10 +29,19 @@ nn::Sequential conv_path(std::int64_t width) {
       nn::MaxPool2d(2));
 }
 
+std::vector<std::int64_t> path_numbers(const NetOptions& options) {
+  if (options.only) {
+    return {*options.only};
+  }
+  std::vector<std::int64_t> numbers(static_cast<std::size_t>(options.paths));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
+}
+
 gp::ConcatGate<> make_paths(const NetOptions& options) {
   std::vector<gp::NamedBranch<>> branches;
-  for (std::int64_t i = 0; i < options.paths; ++i) {
-    branches.push_back({path_name(i), conv_path(options.width)});
+  for (const auto number : path_numbers(options)) {
+    branches.push_back({path_name(number), conv_path(options.width)});
   }
   return gp::ConcatGate<>(
       gp::ConcatGateOptions(/*dim=*/1)
@@ -45,14 +55,15 @@ gp::ConcatGate<> make_paths(const NetOptions& options) {
 
 NetImpl::NetImpl(const NetOptions& options)
     : paths_(register_module("paths", make_paths(options))) {
+  const auto paths = paths_->num_branches();
   const auto features = 16 * options.width * 5 * 5;  // of each path
   if (options.form == Form::kSlots) {
     const std::vector<std::int64_t> slots(
-        static_cast<std::size_t>(options.paths), features);
+        static_cast<std::size_t>(paths), features);
     slot_fc1_ = register_module(
         "fc1", gp::SlotLinear(gp::SlotLinearOptions(slots, 120)));
   } else {
-    fc1_ = register_module("fc1", nn::Linear(options.paths * features, 120));
+    fc1_ = register_module("fc1", nn::Linear(paths * features, 120));
   }
   fc2_ = register_module("fc2", nn::Linear(120, 84));
   fc3_ = register_module("fc3", nn::Linear(84, kClasses));

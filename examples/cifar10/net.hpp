@@ -13,6 +13,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace cifar10 {
@@ -22,6 +23,8 @@ struct NetOptions {
   std::int64_t width = 1;
   gatedpaths::Skip skip = gatedpaths::Skip::kZeroFill;
   Form form = Form::kSlots;
+  // Its number: the net of this path alone, without anything of the others.
+  std::optional<std::int64_t> only = {};
 };
 
 class NetImpl : public torch::nn::Module {

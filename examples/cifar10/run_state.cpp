@@ -18,6 +18,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -90,30 +91,67 @@ void check_content(const fs::path& file, InputArchive& archive) {
       " (the file has changed since it was saved)");
 }
 
-void check_settings(
-    const fs::path& file, const std::string& text, const Json& wanted) {
-  const auto saved = ReadJson::parse(text, nullptr, /*allow_exceptions=*/false);
+/// An archive that is as this program saved it.
+InputArchive open_checked(const fs::path& file) {
+  auto archive = open_archive(file);
+  const auto format = read_text(archive, "format");
+  TORCH_CHECK_VALUE(
+      format == kFormat,
+      in_quotes(file),
+      ": expected the format '",
+      kFormat,
+      "', got '",
+      format,
+      "'");
+  check_content(file, archive);
+  return archive;
+}
+
+ReadJson read_settings(const fs::path& file, InputArchive& archive) {
+  const auto text = read_text(archive, "settings");
+  auto saved = ReadJson::parse(text, nullptr, /*allow_exceptions=*/false);
   TORCH_CHECK_VALUE(
       saved.is_object(),
       in_quotes(file),
       ": expected the settings of a run, got '",
       text,
       "'");
+  return saved;
+}
+
+template <class Settings>
+std::string setting_text(const Settings& settings, const std::string& name) {
+  const auto found = settings.find(name);
+  return found == settings.end() || found->is_null() ? "none"
+         : found->is_primitive()                     ? found->dump()
+                                                     : found->type_name();
+}
+
+/// Throws where a name has another value, or stands in one of the two alone.
+/// `wrong` is the start of the message.
+void check_settings(
+    const std::string& wrong, const ReadJson& saved, const Json& wanted) {
   std::vector<std::string> differences;
-  for (const auto& [name, value] : wanted.items()) {
-    const auto found = saved.find(name);
-    const std::string other = found == saved.end()    ? "null"
-                              : found->is_primitive() ? found->dump()
-                                                      : found->type_name();
-    if (other != value.dump()) {
+  const auto compare = [&](const std::string& name) {
+    const auto value = setting_text(wanted, name);
+    const auto other = setting_text(saved, name);
+    if (other != value) {
       differences.push_back(
-          fmt::format("expected {} {}, got {}", name, value.dump(), other));
+          fmt::format("expected {} {}, got {}", name, value, other));
+    }
+  };
+  for (const auto& item : wanted.items()) {
+    compare(item.key());
+  }
+  for (const auto& item : saved.items()) {
+    if (!wanted.contains(item.key())) {
+      compare(item.key());
     }
   }
   TORCH_CHECK_VALUE(
       differences.empty(),
-      in_quotes(file),
-      " is of another run: ",
+      wrong,
+      ": ",
       fmt::format("{}", fmt::join(differences, "; ")));
 }
 
@@ -153,7 +191,9 @@ std::shared_ptr<torch::nn::Module> module_of(
 }
 
 /// The net's weights in the dense form, from the file.
-StateDict read_weights(const torch::nn::Module& net, InputArchive& archive) {
+StateDict read_weights(const torch::nn::Module& net, InputArchive& file) {
+  InputArchive archive;
+  file.read("net", archive);
   StateDict weights;
   for (const auto& item : gatedpaths::slots_to_dense(net)) {
     weights.insert(item.key(), torch::empty_like(item.value()));
@@ -207,31 +247,34 @@ Position load_run(
     torch::optim::SGD& optimizer,
     const Json& settings,
     const RunLength& length) {
-  auto archive = open_archive(file);
-  const auto format = read_text(archive, "format");
-  TORCH_CHECK_VALUE(
-      format == kFormat,
-      in_quotes(file),
-      ": expected the format '",
-      kFormat,
-      "', got '",
-      format,
-      "'");
-  check_content(file, archive);
-  check_settings(file, read_text(archive, "settings"), settings);
+  auto archive = open_checked(file);
+  check_settings(
+      in_quotes(file) + " is of another run",
+      read_settings(file, archive),
+      settings);
   const auto position =
       parse_position(in_quotes(file), read_text(archive, "position"), length);
 
   InputArchive momentum_archive;
   archive.read("momentum", momentum_archive);
   const auto momentum = read_momentum(net, momentum_archive);
-  InputArchive weights_archive;
-  archive.read("net", weights_archive);
-  const auto weights = read_weights(net, weights_archive);
+  const auto weights = read_weights(net, archive);
 
   gatedpaths::slots_from_dense(net, weights);
   set_momentum(net, optimizer, momentum);
   return position;
+}
+
+std::string load_weights(
+    const fs::path& file, torch::nn::Module& net, const Json& settings) {
+  auto archive = open_checked(file);
+  auto saved = read_settings(file, archive);
+  for (auto item = saved.begin(); item != saved.end();) {
+    item = settings.contains(item.key()) ? std::next(item) : saved.erase(item);
+  }
+  check_settings(in_quotes(file) + " is of another net", saved, settings);
+  gatedpaths::slots_from_dense(net, read_weights(net, archive));
+  return read_text(archive, "checksum");
 }
 
 void require_checkpoint_folder(const fs::path& file) {

@@ -12,6 +12,7 @@
 #include <torch/optim/sgd.h>
 
 #include <filesystem>
+#include <string>
 
 namespace cifar10 {
 
@@ -35,6 +36,15 @@ Position load_run(
     torch::optim::SGD& optimizer,
     const Json& settings,
     const RunLength& length);
+
+/// Puts the weights alone of a saved run into a net on the CPU, and gives the
+/// checksum of the file's content. The run may have been any whose settings
+/// have these values: null stands for none of that name, and others do not
+/// matter. Throws as `load_run`, and changes nothing then.
+std::string load_weights(
+    const std::filesystem::path& file,
+    torch::nn::Module& net,
+    const Json& settings);
 
 /// Throws where a checkpoint of this name cannot be written, so that a run does
 /// not find that out after its first epoch.

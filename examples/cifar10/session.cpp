@@ -3,6 +3,7 @@
 
 #include "data_source.hpp"
 #include "file_lock.hpp"
+#include "first_net.hpp"
 #include "interrupt.hpp"
 #include "link_target.hpp"
 #include "metrics.hpp"
@@ -117,6 +118,13 @@ std::int64_t count_parameters(const Net& net) {
   return count;
 }
 
+/// Where the weights of the one path came from when its run began.
+std::string origin_of(const Options& options) {
+  return options.derive.empty()
+             ? fmt::format("fresh ones of seed {}", options.seed)
+             : fmt::format("those it has in {}", options.derive.string());
+}
+
 const char* form_name(Form form) {
   return form == Form::kSlots ? "slots" : "dense";
 }
@@ -133,10 +141,11 @@ struct Pace {
 
 class Session {
  public:
-  Session(const Options& options, Dataset data, Locks& locks)
+  Session(const Options& options, Dataset data, FirstNet first, Locks& locks)
       : options_(options),
         locks_(locks),
-        run_(options, std::move(data)),
+        supernet_checksum_(first.inherited),
+        run_(options, std::move(data), std::move(first)),
         progress_(stdout) {}
 
   int train(const std::string& command);
@@ -144,6 +153,7 @@ class Session {
  private:
   void open_metrics();
   void announce();
+  void write_start();
   bool train_epoch();  // false: interrupted
   void end_epoch();
   void test();
@@ -155,6 +165,7 @@ class Session {
 
   Options options_;
   Locks& locks_;
+  std::string supernet_checksum_;  // of --derive; empty: it was not read
   TrainingRun run_;
   Progress progress_;
   Metrics metrics_;
@@ -181,8 +192,9 @@ void Session::announce() {
       data.train.size(),
       data.test.size()));
   progress_.line(fmt::format(
-      "Net: {} paths of width {}, {} parameters, {}, {}, on {}, {} thread{}.",
-      run_.space().size(),
+      "Net: {} of width {}, {} parameters, {}, {}, on {}, {} thread{}.",
+      options_.path.empty() ? fmt::format("{} paths", run_.space().size())
+                            : fmt::format("the path {} alone,", options_.path),
       options_.width,
       count_parameters(run_.net()),
       options_.skip == gatedpaths::Skip::kZeroFill ? "zero-fill" : "no-grad",
@@ -196,21 +208,32 @@ void Session::announce() {
         options_.checkpoint.string(),
         run_.position().step,
         run_.total_steps()));
+  } else if (!options_.path.empty()) {
+    progress_.line(fmt::format("Its first weights: {}.", origin_of(options_)));
   }
-  metrics_.write(
-      {{"event", "start"},
-       {"run", run_.position().run},
-       {"epoch", run_.position().epoch},
-       {"step", run_.position().step},
-       {"epochs", options_.epochs},
-       {"data", data.description},
-       {"test images", data.test.size()},
-       {"settings", run_.settings()},
-       {"parameters", count_parameters(run_.net())},
-       {"form", form_name(options_.form)},
-       {"threads", options_.threads},
-       {"device", options_.device},
-       {"libtorch", TORCH_VERSION}});
+  write_start();
+}
+
+void Session::write_start() {
+  Json event{
+      {"event", "start"},
+      {"run", run_.position().run},
+      {"epoch", run_.position().epoch},
+      {"step", run_.position().step},
+      {"epochs", options_.epochs},
+      {"data", run_.data().description},
+      {"test images", run_.data().test.size()},
+      {"settings", run_.settings()},
+      {"parameters", count_parameters(run_.net())},
+      {"form", form_name(options_.form)},
+      {"threads", options_.threads},
+      {"device", options_.device},
+      {"libtorch", TORCH_VERSION}};
+  if (!supernet_checksum_.empty()) {
+    event["supernet"] = {
+        {"file", options_.derive.string()}, {"checksum", supernet_checksum_}};
+  }
+  metrics_.write(event);
 }
 
 ProgressState Session::progress_state() const {
@@ -264,8 +287,10 @@ void Session::end_epoch() {
       least = std::min(least, result.accuracy);
       most = std::max(most, result.accuracy);
     }
-    text +=
-        fmt::format(", test {:.1f} to {:.1f} %", 100.0 * least, 100.0 * most);
+    text += results_.size() == 1
+                ? fmt::format(", test {:.1f} %", 100.0 * most)
+                : fmt::format(
+                      ", test {:.1f} to {:.1f} %", 100.0 * least, 100.0 * most);
   }
   progress_.line(text);
 }
@@ -374,15 +399,17 @@ int run_session(const Options& options, const std::string& command) {
   // First: what stands in the way of a run may be the files of one under way.
   Locks locks(options);
   require_no_old_run(options);
+  at::set_num_threads(static_cast<int>(options.threads));
+  auto first = make_first_net(options);  // before any file is made
   if (!options.metrics.empty()) {
     require_writable(options.metrics);
   }
-  at::set_num_threads(static_cast<int>(options.threads));
   auto data = load_data(options.data);
   if (data.is_stand_in) {
     write_out(stdout, kStandInNote);
   }
-  return Session(options, std::move(data), locks).train(command);
+  return Session(options, std::move(data), std::move(first), locks)
+      .train(command);
 }
 
 }  // namespace cifar10

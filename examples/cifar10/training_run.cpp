@@ -7,7 +7,6 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <c10/util/Exception.h>
 #include <torch/nn/functional/loss.h>
-#include <torch/utils.h>
 
 #include <fmt/format.h>
 
@@ -17,13 +16,6 @@
 
 namespace cifar10 {
 namespace {
-
-Net make_net(const Options& options) {
-  torch::manual_seed(options.seed);
-  Net net(NetOptions{options.paths, options.width, options.skip, options.form});
-  net->to(torch::Device(options.device));
-  return net;
-}
 
 Dataset on_device(Dataset data, const torch::Device& device) {
   for (auto* images : {&data.train, &data.test}) {
@@ -60,10 +52,14 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 TrainingRun::TrainingRun(const Options& options, Dataset data)
+    : TrainingRun(options, std::move(data), make_first_net(options)) {}
+
+TrainingRun::TrainingRun(const Options& options, Dataset data, FirstNet first)
     : options_(options),
       data_(on_device(std::move(data), torch::Device(options.device))),
       steps_per_epoch_(batch_count(data_.train.size(), options.batch_size)),
-      net_(make_net(options)),
+      net_settings_(std::move(first.settings)),
+      net_(std::move(first.net)),
       space_(*net_),
       sampler_(space_, options.seed),
       optimizer_(
@@ -158,10 +154,8 @@ double TrainingRun::lr() const {
 }
 
 Json TrainingRun::settings() const {
-  return {
-      {"--paths", options_.paths},
-      {"--width", options_.width},
-      {"path space", fmt::format("{:016x}", space_.hash())},
+  auto settings = net_settings_;
+  settings.update(Json{
       {"--epochs", options_.epochs},
       {"--batch-size", options_.batch_size},
       {"--lr", options_.lr},
@@ -169,7 +163,8 @@ Json TrainingRun::settings() const {
       {"--weight-decay", options_.weight_decay},
       {"--seed", options_.seed},
       {"training images", data_.train.size()},
-      {"their labels' hash", fingerprint(data_.train.labels)}};
+      {"their labels' hash", fingerprint(data_.train.labels)}});
+  return settings;
 }
 
 void TrainingRun::require_finite_weights() const {

@@ -6,6 +6,7 @@
 #include "command_line.hpp"
 #include "dataset.hpp"
 #include "evaluation.hpp"
+#include "first_net.hpp"
 #include "net.hpp"
 #include "run_state.hpp"
 
@@ -28,7 +29,10 @@ struct EpochSummary {
 
 class TrainingRun {
  public:
+  /// Throws as `make_first_net`.
   TrainingRun(const Options& options, Dataset data);
+  /// `first` is what that gave for the same options.
+  TrainingRun(const Options& options, Dataset data, FirstNet first);
   // The sampler and the space refer to members.
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
@@ -71,6 +75,7 @@ class TrainingRun {
   Options options_;
   Dataset data_;
   std::int64_t steps_per_epoch_;
+  Json net_settings_;
   Net net_;
   gatedpaths::PathSpace space_;
   gatedpaths::UniformSampler sampler_;

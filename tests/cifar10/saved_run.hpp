@@ -8,6 +8,7 @@
 
 #include <torch/serialize/archive.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <sstream>
@@ -32,17 +33,20 @@ inline std::map<std::string, torch::Tensor> read_tensors(
   return tensors;
 }
 
+/// `weights` is their number: 14 are those of two paths.
 inline void check_same_tensors(
-    const gatedpaths::test::fs::path& a, const gatedpaths::test::fs::path& b) {
+    const gatedpaths::test::fs::path& a,
+    const gatedpaths::test::fs::path& b,
+    std::size_t weights = 14) {
   torch::serialize::InputArchive left_archive;
   left_archive.load_from(a.string());
   torch::serialize::InputArchive right_archive;
   right_archive.load_from(b.string());
   const auto left = read_tensors(left_archive);
   const auto right = read_tensors(right_archive);
-  // 14 weights and the momentum of each
-  REQUIRE(left.size() == 28);
-  REQUIRE(right.size() == 28);
+  // With the momentum of each.
+  REQUIRE(left.size() == 2 * weights);
+  REQUIRE(right.size() == 2 * weights);
   for (const auto& [name, tensor] : left) {
     INFO(name);
     CHECK(tensor.equal(right.at(name)));
@@ -61,7 +65,7 @@ inline std::vector<Json> read_events(const gatedpaths::test::fs::path& file) {
 /// That the metrics of a run that was tested after each of `epochs` epochs name
 /// each of them once, and one run alone. Gives the number of its starts.
 inline int check_whole_metrics(
-    const gatedpaths::test::fs::path& file, int epochs) {
+    const gatedpaths::test::fs::path& file, int epochs, int paths = 2) {
   std::map<std::string, int> counts;
   std::map<std::string, int> runs;
   std::int64_t last_epoch = 0;
@@ -74,7 +78,7 @@ inline int check_whole_metrics(
     }
   }
   CHECK(counts["epoch"] == epochs);
-  CHECK(counts["test"] == 2 * epochs);
+  CHECK(counts["test"] == paths * epochs);
   CHECK(counts["end"] == 1);
   CHECK(runs.size() == 1);
   return counts["start"];

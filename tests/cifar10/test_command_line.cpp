@@ -60,6 +60,10 @@ TEST_CASE("command line: every flag reaches its option", "[cifar10]") {
        "5",
        "--width",
        "2",
+       "--path",
+       "paths=c",
+       "--derive",
+       "s.pt",
        "--checkpoint",
        "c.pt",
        "--resume",
@@ -85,6 +89,8 @@ TEST_CASE("command line: every flag reaches its option", "[cifar10]") {
   CHECK(options.form == Form::kDense);
   CHECK(options.paths == 5);
   CHECK(options.width == 2);
+  CHECK(options.path == "paths=c");
+  CHECK(options.derive == "s.pt");
   CHECK(options.checkpoint == "c.pt");
   CHECK(options.resume);
   CHECK(options.metrics == "m");
@@ -134,12 +140,12 @@ TEST_CASE("command line: --help explains each flag", "[cifar10]") {
   const auto parsed = parse({"--help"});
   CHECK(parsed.status == 0);
   for (const auto* flag :
-       {"--data",     "--download",     "--download-url", "--download-md5",
-        "--limit",    "--paths",        "--width",        "--skip",
-        "--form",     "--epochs",       "--batch-size",   "--lr",
-        "--momentum", "--weight-decay", "--seed",         "--test-every",
-        "--threads",  "--device",       "--checkpoint",   "--resume",
-        "--metrics",  "--overwrite"}) {
+       {"--data",       "--download",   "--download-url", "--download-md5",
+        "--limit",      "--paths",      "--width",        "--skip",
+        "--form",       "--path",       "--derive",       "--epochs",
+        "--batch-size", "--lr",         "--momentum",     "--weight-decay",
+        "--seed",       "--test-every", "--threads",      "--device",
+        "--checkpoint", "--resume",     "--metrics",      "--overwrite"}) {
     CHECK_THAT(parsed.out, ContainsSubstring(std::string("  ") + flag + " "));
   }
   CHECK_THAT(
@@ -202,6 +208,10 @@ TEST_CASE(
           "--skip: expected zero-fill or no-grad, got 'mask'"},
       Row{{"--form", "sparse"},
           "--form: expected slots or dense, got 'sparse'"},
+      Row{{"--path", ""}, "--path: expected a path, as 'paths=a', got ''"},
+      Row{{"--path", "paths=a", "--derive", ""},
+          "--derive: expected the name of a checkpoint, got ''"},
+      Row{{"--derive", "s.pt"}, "--derive requires --path"},
       Row{{"--device", "gpu"},
           "--device: expected cpu, cuda or cuda:<index>, got 'gpu'"},
       Row{{"--resume"}, "--resume requires --checkpoint"},
@@ -256,6 +266,33 @@ TEST_CASE(
   CHECK(refused("run", "hard"));
   CHECK(test::read_file(folder / "run") == "text");
   CHECK(parse({"--checkpoint", "run", "--metrics", "./run"}).status == 2);
+}
+
+TEST_CASE(
+    "command line: weights from a file that the run writes are refused",
+    "[cifar10][error]") {
+  const test::TemporaryFolder folder;
+  const auto name = [&folder](const char* text) {
+    return (folder / text).string();
+  };
+  const auto parse_with = [&](const char* flag, const char* file) {
+    return parse(
+        {"--path", "paths=a", "--derive", name("s.pt"), flag, name(file)});
+  };
+  test::write_file(folder / "s.pt", std::string("text"));
+  test::fs::create_symlink("s.pt", folder / "link");
+  const auto* flag = GENERATE("--checkpoint", "--metrics");
+  for (const auto* file : {"s.pt", "./s.pt", "link"}) {
+    const auto parsed = parse_with(flag, file);
+    CHECK(parsed.status == 2);
+    CHECK_THAT(
+        parsed.err,
+        StartsWith(
+            std::string("cifar10: --derive: expected another file than ") +
+            flag + " '" + name(file) + "', got '" + name("s.pt") + "'\n"));
+  }
+  CHECK_FALSE(parse_with(flag, "other").status);
+  CHECK(test::read_file(folder / "s.pt") == "text");
 }
 
 TEST_CASE(

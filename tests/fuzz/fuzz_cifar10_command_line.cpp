@@ -52,6 +52,8 @@ void require_bounds(const Options& options) {
       "numbers in their bounds");
   require(!options.resume || !options.checkpoint.empty(), "--resume of a file");
   require(!options.resume || !options.overwrite, "one of the two");
+  require(
+      options.derive.empty() || !options.path.empty(), "--derive of a path");
 }
 
 /// The options as flags.
@@ -74,19 +76,21 @@ Words flags_of(const Options& options) {
   add("--test-every", options.test_every);
   add("--threads", options.threads);
   add("--device", options.device);
-  const auto add_path = [&](const char* flag, const std::string& value) {
+  const auto add_text = [&](const char* flag, const std::string& value) {
     if (!value.empty()) {
       words.emplace_back(flag);
       words.push_back(value);
     }
   };
-  add_path("--data", options.data.folder.string());
-  add_path("--checkpoint", options.checkpoint.string());
-  add_path("--metrics", options.metrics.string());
+  add_text("--data", options.data.folder.string());
+  add_text("--path", options.path);
+  add_text("--derive", options.derive.string());
+  add_text("--checkpoint", options.checkpoint.string());
+  add_text("--metrics", options.metrics.string());
   if (options.data.download) {
     words.emplace_back("--download");
-    add_path("--download-url", options.data.archive.url);
-    add_path("--download-md5", options.data.archive.md5);
+    add_text("--download-url", options.data.archive.url);
+    add_text("--download-md5", options.data.archive.md5);
   }
   for (const auto& [flag, is_set] :
        {std::pair("--resume", options.resume),
