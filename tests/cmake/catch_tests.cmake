@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 
-# Warnings, and less optimisation than a release has: what the tests are for is how the
-# library was compiled, and half of their own compile time would go into it. All that
-# share the precompiled headers need the same.
+# Warnings, and less optimisation than the library has: what the tests are for is how
+# that was compiled, and half of their own compile time would go into it. All that share
+# the precompiled headers need the same.
 function(gatedpaths_test_options target)
   gatedpaths_warnings(${target})
   if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
-    target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+    target_compile_options(
+      ${target} PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Debug>:-O0>
+    )
   endif()
 endfunction()
 
