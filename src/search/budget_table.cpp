@@ -23,6 +23,7 @@ namespace gatedpaths::detail {
 namespace {
 
 constexpr size_t kMostLimits = 6;
+constexpr int64_t kCoarsestUnit = int64_t{1} << 62;
 
 int64_t divided_up(int64_t value, int64_t unit) {
   return value / unit + (value % unit > 0 ? 1 : 0);
@@ -54,7 +55,8 @@ class TableOf : public BudgetTable {
               max_states));
       factor *= kCoarser;
       for (size_t i = 0; i < axes.size(); ++i) {
-        units[i] *= kCoarser;
+        // Nothing is above the coarsest, and all fits 64 bits.
+        units[i] = std::min(units[i], kCoarsestUnit / kCoarser) * kCoarser;
         slack_[i] = static_cast<double>(units[i]) * axes[i].scale() *
                     static_cast<double>(axes[i].longest());
       }

@@ -195,6 +195,24 @@ TEST_CASE("CountedSpace: a space without a gate has one path", "[search]") {
       CountedSpace(Budget(cost, CostKind::kMacs, 4)), c10::ValueError);
 }
 
+TEST_CASE(
+    "CountedSpace: buckets may be as coarse as 64 bits hold", "[search]") {
+  const auto layout =
+      shared_layout({numbered_gate("a", 2, 1, 1), numbered_gate("b", 2, 1, 1)});
+  for (const int shift : {20, 40, 58}) {
+    CAPTURE(shift);
+    const auto cost = made_up_macs(
+        layout, [&](int64_t, int64_t branch) { return branch << shift; });
+    const Budget budget(cost, CostKind::kMacs, 1e18);
+    CHECK_THAT(
+        message_of<c10::ValueError>(
+            [&] { CountedSpace(budget, CountedSpaceOptions().max_states(1)); }),
+        Catch::Matchers::StartsWith(
+            "CountedSpace: expected max_states that hold the space with the "
+            "coarsest buckets, got 1"));
+  }
+}
+
 TEST_CASE("CountedSpace: bad input is refused by name", "[search][error]") {
   const auto layout =
       shared_layout({numbered_gate("a", 2, 1, 1), numbered_gate("b", 2, 1, 1)});
