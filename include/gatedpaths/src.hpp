@@ -134,6 +134,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/cost_model.cpp>
 #include <gatedpaths/src/search/cost_notes.cpp>
 #include <gatedpaths/src/search/cost_table.cpp>
+#include <gatedpaths/src/search/cost_units.cpp>
 #include <gatedpaths/src/search/count_convention.cpp>
 #include <gatedpaths/src/search/counted_space.cpp>
 #include <gatedpaths/src/search/cover_paths.cpp>

@@ -1,61 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "budget_axis.hpp"
 
-#include <c10/util/Exception.h>
+#include "cost_units.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 
 namespace gatedpaths::detail {
-namespace {
-
-// Beyond what costs can be, and far from what 64 bits hold.
-constexpr double kBeyond = 0x1.0p61;
-
-constexpr double kFemtosecond = 1e-15;
-
-// Whole numbers of the cost's smallest unit.
-int64_t in_integers(double cost, double scale) {
-  const double whole = std::round(cost / scale);
-  TORCH_CHECK_VALUE(
-      std::abs(whole) < kBeyond,
-      fmt::format(
-          "CountedSpace: expected costs below {}, got {}",
-          kBeyond * scale,
-          cost));
-  return static_cast<int64_t>(whole);
-}
-
-int64_t integer_cost(const PathCost& cost, CostKind kind, double scale) {
-  switch (kind) {
-    case CostKind::kMacs:
-      return cost.macs;
-    case CostKind::kFlops:
-      return cost.flops;
-    case CostKind::kParameters:
-      return cost.parameters;
-    case CostKind::kParameterBytes:
-      return cost.parameter_bytes;
-    case CostKind::kActivationBytes:
-      return cost.activation_bytes;
-    case CostKind::kLatency:
-      break;
-  }
-  return in_integers(cost.latency, scale);
-}
-
-}  // namespace
 
 BudgetAxis::BudgetAxis(const ChoiceProgram& program, const BudgetLimit& limit)
-    : program_(program),
-      limit_(limit),
-      scale_(limit.kind == CostKind::kLatency ? kFemtosecond : 1) {
+    : program_(program), limit_(limit), scale_(unit_of(limit.kind)) {
   const auto& points = program.points();
-  outside_ = integer_cost(limit.cost.outside(), limit.kind, scale_);
+  outside_ = whole_cost(limit.cost.outside(), limit.kind);
   least_.resize(points.size());
   std::vector<int64_t> longest(points.size());
   for (size_t p = 1; p < points.size(); ++p) {
@@ -78,18 +37,15 @@ BudgetAxis::BudgetAxis(const ChoiceProgram& program, const BudgetLimit& limit)
     }
   }
   unit_ = std::max<int64_t>(divisor, 1);
-  const double most =
-      std::clamp(std::floor(limit.at_most / scale_), -2 * kBeyond, 2 * kBeyond);
-  budget_ = static_cast<int64_t>(most) - outside_ -
+  budget_ = whole_limit(limit.at_most, limit.kind) - outside_ -
             least_[static_cast<size_t>(program.start())];
 }
 
 int64_t BudgetAxis::cost_of(const ChoiceEdge& edge) const {
-  return edge.gate < 0 ? 0
-                       : integer_cost(
-                             limit_.cost.branch(edge.gate, edge.branch),
-                             limit_.kind,
-                             scale_);
+  return edge.gate < 0
+             ? 0
+             : whole_cost(
+                   limit_.cost.branch(edge.gate, edge.branch), limit_.kind);
 }
 
 std::string BudgetAxis::smallest_text() const {

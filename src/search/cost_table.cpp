@@ -25,6 +25,29 @@ void check_finite_cost(
   }
 }
 
+// A path costs no more than all there is.
+void check_sums(
+    std::string_view function,
+    const PathCost& outside,
+    const std::vector<std::vector<PathCost>>& branches) {
+  for (const CostKind kind : kCostKinds) {
+    double sum = std::abs(outside.of(kind));
+    for (const auto& of_gate : branches) {
+      for (const PathCost& cost : of_gate) {
+        sum += std::abs(cost.of(kind));
+      }
+    }
+    TORCH_CHECK_VALUE(
+        sum < 0x1.0p63,
+        fmt::format(
+            "{}: expected {} that fit 64 bits in all branches together, got "
+            "{:.4g}",
+            function,
+            to_string(kind),
+            sum));
+  }
+}
+
 }  // namespace
 
 bool CostTable::all_additive() const {
@@ -60,6 +83,7 @@ void CostTable::check(
           branches[i][b]);
     }
   }
+  check_sums(function, outside, branches);
 }
 
 void set_cost(PathCost& cost, CostKind kind, const PathCost& from) {

@@ -31,11 +31,12 @@ struct BudgetLimit {
 /// ```
 class GATEDPATHS_EXPORT Budget {
  public:
-  /// At most `at_most` of `kind` (seconds for a latency).
+  /// At most `at_most` of `kind` (seconds for a latency, of which each part and
+  /// the limit are rounded to femtoseconds).
   ///
   /// Throws: `c10::ValueError` for a limit that is NaN, a cost that was not
-  /// measured, or one that is measured by path, for which paths cannot be
-  /// counted.
+  /// measured, one that is measured by path, for which paths cannot be counted,
+  /// or costs of 2^61 and more in all branches together (femtoseconds).
   Budget(CostModel cost, CostKind kind, double at_most);
 
   /// What keeps both.

@@ -106,7 +106,8 @@ class GATEDPATHS_EXPORT CostModel {
   /// of each gate of the space.
   ///
   /// Throws: `c10::ValueError` for a null `layout`, another number of gates or
-  /// branches, or a cost that is not finite.
+  /// branches, a cost that is not finite, or costs of 2^63 and more in all
+  /// branches together.
   CostModel(
       std::shared_ptr<const SpaceLayout> layout,
       const PathCost& outside,
@@ -158,7 +159,7 @@ class GATEDPATHS_EXPORT CostModel {
   /// of what is measured by path, it knows the paths that were.
   ///
   /// Throws: `c10::ValueError` for a null `layout`, a text that is no such
-  /// table, one of another space, or a cost that is not finite.
+  /// table, one of another space, or costs that the constructor refuses.
   static CostModel from_json(
       std::shared_ptr<const SpaceLayout> layout, std::string_view text);
 

@@ -195,6 +195,42 @@ TEST_CASE("CountedSpace: a space without a gate has one path", "[search]") {
       CountedSpace(Budget(cost, CostKind::kMacs, 4)), c10::ValueError);
 }
 
+TEST_CASE("CountedSpace: what costs just the limit is counted", "[search]") {
+  const auto layout = varied_layout();
+  const auto cost = made_up_costs(
+      layout,
+      [](int64_t gate, int64_t branch) {
+        return PathCost{
+            .latency = 1e-4 * static_cast<double>(3 * gate + 7 * branch + 1)};
+      },
+      PathCost{.latency = 7e-4});
+  std::set<double> limits;
+  for (uint64_t i = 0; i < layout->size(); ++i) {
+    limits.insert(cost.of(layout->at(i)).latency);
+  }
+  for (const double at_most : limits) {
+    CAPTURE(at_most);
+    const Budget budget(cost, CostKind::kLatency, at_most);
+    const auto expected = within(layout, budget);
+    CHECK_FALSE(expected.empty());
+    CHECK(CountedSpace(budget).size() == expected.size());
+    for (uint64_t i = 0; i < layout->size(); ++i) {
+      const auto path = layout->at(i);
+      const bool is_below = cost.of(path).latency < at_most + 1e-12;
+      CHECK(budget.admits(path) == is_below);
+    }
+  }
+
+  // Above 2^53 a floating point number no longer tells two costs apart.
+  const auto large = made_up_macs(
+      layout,
+      [](int64_t, int64_t) { return 0; },
+      /*outside=*/(int64_t{1} << 53) + 1);
+  const Budget budget(large, CostKind::kMacs, 0x1.0p53);
+  CHECK_FALSE(budget.admits(layout->at(0)));
+  CHECK_THROWS_AS(CountedSpace(budget), c10::ValueError);
+}
+
 TEST_CASE(
     "CountedSpace: buckets may be as coarse as 64 bits hold", "[search]") {
   const auto layout =
@@ -211,6 +247,32 @@ TEST_CASE(
             "CountedSpace: expected max_states that hold the space with the "
             "coarsest buckets, got 1"));
   }
+}
+
+TEST_CASE("Budget: costs beyond 64 bits are refused", "[search][error]") {
+  const auto layout =
+      shared_layout({numbered_gate("a", 2, 1, 1), numbered_gate("b", 2, 1, 1)});
+  const auto costs = [&](int64_t macs) {
+    return made_up_macs(layout, [=](int64_t, int64_t) { return macs; });
+  };
+  const int64_t most = (int64_t{1} << 59) - 1024;
+  const auto cost = costs(most);
+  const Budget budget(cost, CostKind::kMacs, static_cast<double>(2 * most));
+  CHECK(CountedSpace(budget).size() == 4);
+  CHECK(budget.admits(layout->at(3)));
+  CHECK_THROWS_AS(
+      CountedSpace(Budget(cost, CostKind::kMacs, 1e18)), c10::ValueError);
+  CHECK_THAT(
+      message_of<c10::ValueError>(
+          [&] { Budget(costs(int64_t{1} << 59), CostKind::kMacs, 1e30); }),
+      Catch::Matchers::StartsWith(
+          "Budget: expected macs of less than 2.306e+18 in all branches "
+          "together, got 2.306e+18"));
+  CHECK_THAT(
+      message_of<c10::ValueError>([&] { costs(-(int64_t{1} << 61)); }),
+      Catch::Matchers::StartsWith(
+          "CostModel: expected macs that fit 64 bits in all branches together, "
+          "got 9.223e+18"));
 }
 
 TEST_CASE("CountedSpace: bad input is refused by name", "[search][error]") {
