@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
 
 #include <functional>
@@ -40,7 +41,11 @@ class LinearFlow {
     for (const auto& buffer : net.buffers()) {
       replace(buffer);
     }
-    for_each_batch_norm(net, [this](auto& norm) {
+    const auto parameters = net.parameters();
+    const auto device =
+        parameters.empty() ? at::Device(at::kCPU) : parameters[0].device();
+    for_each_batch_norm(net, [&](auto& norm) {
+      give_statistics(norm, device);
       settings_.push_back(
           [&norm, eps = norm.options.eps()] { norm.options.eps(eps); });
       norm.options.eps(0);
@@ -60,6 +65,28 @@ class LinearFlow {
     }
     tensors_.emplace_back(live, live.variable_data());
     live.set_data(live.detach().to(at::kDouble, false, true).abs_());
+  }
+
+  // One without any would normalise by its input's.
+  template <class Norm>
+  void give_statistics(Norm& norm, at::Device device) {
+    auto& options = norm.options;
+    settings_.push_back([&norm,
+                         tracks = options.track_running_stats(),
+                         mean = norm.running_mean,
+                         variance = norm.running_var] {
+      norm.options.track_running_stats(tracks);
+      norm.running_mean = mean;
+      norm.running_var = variance;
+    });
+    options.track_running_stats(true);
+    for (at::Tensor* statistic : {&norm.running_mean, &norm.running_var}) {
+      if (!statistic->defined()) {
+        *statistic = at::empty(
+            {options.num_features()},
+            at::TensorOptions(at::kDouble).device(device));
+      }
+    }
   }
 
   static void set(at::Tensor& tensor, double value) {

@@ -200,6 +200,26 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "zero_cost: synflow leaves out norms without statistics", "[zero_cost]") {
+  using torch::nn::BatchNorm1dOptions;
+  torch::manual_seed(4);
+  const Linear first(4, 4);
+  const Linear last(4, 2);
+  const BatchNorm1d norm(BatchNorm1dOptions(4).track_running_stats(false));
+  const BatchNorm1d bare(
+      BatchNorm1dOptions(4).affine(false).track_running_stats(false));
+  const EvaluationBatch batch(torch::randn({4, 4}), torch::Tensor());
+  Sequential plain(first, last);
+  Sequential net(first, norm, bare, last);
+  CHECK(
+      scores(net, {batch}, synflow_metric()) ==
+      scores(plain, {batch}, synflow_metric()));
+  CHECK_FALSE(norm->options.track_running_stats());
+  CHECK_FALSE(norm->running_mean.defined());
+  CHECK_FALSE(bare->running_var.defined());
+}
+
+TEST_CASE(
     "zero_cost: norms take the batch's statistics and all else is in eval",
     "[zero_cost]") {
   torch::manual_seed(3);
