@@ -9,12 +9,14 @@
 #include <ATen/ops/linalg_eigvalsh.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/functional/loss.h>
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <string_view>
 #include <unordered_set>
 #include <utility>
@@ -78,6 +80,22 @@ at::Tensor sum_of_scores(
   return sum;
 }
 
+// Of the sum of outputs; zeros where a path does not use its input.
+at::Tensor input_gradients(const at::Tensor& output, const at::Tensor& input) {
+  at::Tensor gradients;
+  if (output.requires_grad()) {
+    gradients = torch::autograd::grad(
+                    {output.sum()},
+                    {input},
+                    /*grad_outputs=*/{},
+                    /*retain_graph=*/std::nullopt,
+                    /*create_graph=*/false,
+                    /*allow_unused=*/true)
+                    .front();
+  }
+  return gradients.defined() ? gradients : at::zeros_like(input);
+}
+
 at::Tensor jacobian_score(const PathRun& run) {
   const at::Tensor& data = run.batch.data;
   TORCH_CHECK_VALUE(
@@ -88,11 +106,12 @@ at::Tensor jacobian_score(const PathRun& run) {
           detail::tensor_text(data)));
   constexpr double kShift = 1e-5;
   const auto input = data.detach().clone().requires_grad_();
-  const auto rows =
-      torch::autograd::grad({run.forward(input).sum()}, {input}).front();
-  const auto values =
-      at::linalg_eigvalsh(at::corrcoef(rows.flatten(1).to(at::kDouble))) +
-      kShift;
+  const auto correlations = at::corrcoef(
+      input_gradients(run.forward(input), input).flatten(1).to(at::kDouble));
+  if (correlations.isnan().any().item<bool>()) {  // no input of a solver
+    return at::scalar_tensor(std::nan(""), correlations.options());
+  }
+  const auto values = at::linalg_eigvalsh(correlations) + kShift;
   return -(values.log() + values.reciprocal()).sum();
 }
 

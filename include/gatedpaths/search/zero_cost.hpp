@@ -77,7 +77,7 @@ GATEDPATHS_EXPORT PathMetric synflow_metric();
 ///
 /// Throws, in `evaluate`: `c10::ValueError` for a batch of one sample, or whose
 /// data is not of a floating dtype. The score is nan where a sample's Jacobian
-/// is constant.
+/// is constant, as that of a path which does not use its input.
 GATEDPATHS_EXPORT PathMetric jacobian_covariance_metric();
 
 }  // namespace gatedpaths

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/gates/choice_block.hpp>
+#include <gatedpaths/gates/gated_branch.hpp>
 #include <gatedpaths/search/evaluate.hpp>
 #include <gatedpaths/search/zero_cost.hpp>
 
@@ -217,6 +218,23 @@ TEST_CASE(
   CHECK_FALSE(norm->options.track_running_stats());
   CHECK_FALSE(norm->running_mean.defined());
   CHECK_FALSE(bare->running_var.defined());
+}
+
+TEST_CASE(
+    "zero_cost: the Jacobian of a path that does not use its input is constant",
+    "[zero_cost]") {
+  const Linear last(3, 2);
+  Sequential net(gatedpaths::GatedBranch<Linear>(Linear(3, 3)), last);
+  const EvaluationBatch batch(torch::randn({4, 3}), torch::Tensor());
+  const auto options =
+      EvaluateOptions().non_finite(gatedpaths::NonFinite::kRecord);
+  for (const bool is_frozen : {false, true}) {
+    last->weight.set_requires_grad(!is_frozen);
+    last->bias.set_requires_grad(!is_frozen);
+    const auto values =
+        scores(net, {batch}, jacobian_covariance_metric(), options);
+    CHECK(std::isnan(values[0]));
+  }
 }
 
 TEST_CASE(
