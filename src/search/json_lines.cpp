@@ -24,10 +24,10 @@ std::string system_reason(int error) {
 }  // namespace
 
 JsonLines::JsonLines(
-    std::filesystem::path file, OrderedJson head, JsonLinesWords words)
+    std::filesystem::path file, const OrderedJson& head, JsonLinesWords words)
     : file_(std::move(file)),
-      head_(std::move(head)),
-      words_(std::move(words)) {}
+      words_(std::move(words)),
+      head_(json_text(words_.caller, head)) {}
 
 void JsonLines::read(c10::function_ref<void(const ParsedJson&)> take) {
   std::error_code error;
@@ -105,13 +105,13 @@ void JsonLines::read_line(
 void JsonLines::check_head(std::string_view line) const {
   const auto found = ParsedJson::parse(line, nullptr, false);
   TORCH_CHECK_VALUE(
-      found == ParsedJson::parse(head_.dump()),
+      found == ParsedJson::parse(head_),
       fmt::format(
           "{}: expected '{}' to hold {}s of {}, got {}; give another file",
           words_.caller,
           file_.string(),
           words_.line,
-          head_.dump(),
+          head_,
           line.substr(0, 400)));
 }
 
@@ -151,21 +151,30 @@ void JsonLines::open() {
           file_.string(),
           error ? error.message() : system_reason(errno)));
   if (whole_ == 0) {
-    write(head_.dump());
+    write(head_);
   }
 }
 
 void JsonLines::write(const std::string& line) {
   errno = 0;
   stream_ << line << '\n' << std::flush;
+  if (stream_.good()) {
+    whole_ += line.size() + 1;
+    return;
+  }
+  const int reason = errno;
+  // It writes what it still has once more, and nothing may follow a part.
+  stream_.close();
+  std::error_code ignored;
+  std::filesystem::resize_file(file_, whole_, ignored);
   TORCH_CHECK(
-      stream_.good(),
+      false,
       fmt::format(
           "{}: expected to append a {} to '{}', got: {}",
           words_.caller,
           words_.line,
           file_.string(),
-          system_reason(errno)));
+          system_reason(reason)));
 }
 
 OrderedJson json_number(double value) {

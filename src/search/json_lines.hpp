@@ -2,6 +2,8 @@
 // A file of JSON objects, one a line, that only grows. Not installed.
 #pragma once
 
+#include "../text/json_text.hpp"
+
 #include <c10/util/FunctionRef.h>
 
 #include <nlohmann/json.hpp>
@@ -14,8 +16,6 @@
 
 namespace gatedpaths::detail {
 
-/// To write: members stay in their order.
-using OrderedJson = nlohmann::ordered_json;
 /// To read: an ordered object copies its members as it grows, each with all
 /// that is in it, which does not come back where that is nested deep enough.
 using ParsedJson = nlohmann::json;
@@ -30,7 +30,11 @@ struct JsonLinesWords {
 /// the disk when `append` returns.
 class JsonLines {
  public:
-  JsonLines(std::filesystem::path file, OrderedJson head, JsonLinesWords words);
+  /// Throws: `c10::ValueError` where the head has a text that is not UTF-8.
+  JsonLines(
+      std::filesystem::path file,
+      const OrderedJson& head,
+      JsonLinesWords words);
 
   /// Gives each object after the head to `take`; none where there is no file.
   /// What `take` throws as a `c10::Error` or an exception of nlohmann-json
@@ -39,6 +43,7 @@ class JsonLines {
   void read(c10::function_ref<void(const ParsedJson&)> take);
 
   /// Appends an object. `what` names it where it cannot be written as JSON.
+  /// Where the disk is full, the file is left with its whole lines.
   void append(const OrderedJson& object, const std::string& what);
 
  private:
@@ -51,8 +56,8 @@ class JsonLines {
   void write(const std::string& line);
 
   std::filesystem::path file_;
-  OrderedJson head_;
   JsonLinesWords words_;
+  std::string head_;
   uint64_t whole_ = 0;  // bytes, of its whole lines
   std::ofstream stream_;
 };

@@ -84,21 +84,25 @@ void PathResults::read_file() {
           metric_.names(),
           static_cast<int64_t>(samples_.size()),
           static_cast<int64_t>(samples)});
-  std::vector<std::pair<size_t, const std::vector<double>*>> known;
-  for (size_t i = 0; i < todo_.size(); ++i) {
-    if (const auto* values = file_->find(todo_[i])) {
-      check_finite(todo_[i], *values, "in " + options_.file().string());
-      known.emplace_back(i, values);
+  std::vector<const std::vector<double>*> known;
+  known.reserve(todo_.size());
+  for (const Path& path : todo_) {
+    known.push_back(file_->find(path));
+    if (known.back() != nullptr) {
+      check_finite(path, *known.back(), "in " + options_.file().string());
     }
   }
-  for (const auto& [todo, values] : known) {
-    finish(todo, *values);
+  size_t left = 0;
+  for (size_t i = 0; i < known.size(); ++i) {
+    if (known[i] != nullptr) {
+      finish(i, *known[i]);
+    } else if (left++ < i) {
+      todo_[left - 1] = std::move(todo_[i]);
+      places_[left - 1] = std::move(places_[i]);
+    }
   }
-  for (size_t i = known.size(); i > 0; --i) {
-    const auto at = static_cast<std::ptrdiff_t>(known[i - 1].first);
-    todo_.erase(todo_.begin() + at);
-    places_.erase(places_.begin() + at);
-  }
+  todo_.resize(left);
+  places_.resize(left);
 }
 
 void PathResults::check_finite(

@@ -3,11 +3,11 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/file_limit.hpp"
 #include "support/files.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +25,7 @@ namespace nn = torch::nn;
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
+using test::FileLimit;
 using test::message_of;
 using test::read_file;
 using test::TemporaryFolder;
@@ -40,27 +41,6 @@ void save_text(const fs::path& file, const std::string& text) {
 }
 
 nn::Linear saved_net() { return nn::Linear(30, 40); }
-
-// Files of this process cannot grow beyond `bytes`: a full disk without one.
-class FileLimit {
- public:
-  explicit FileLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    rlimit limit = before_;
-    limit.rlim_cur = bytes;
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  FileLimit(const FileLimit&) = delete;
-  FileLimit& operator=(const FileLimit&) = delete;
-  ~FileLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
 
 std::string message_on_full_disk(rlim_t bytes, const auto& save) {
   const FileLimit limit(bytes);

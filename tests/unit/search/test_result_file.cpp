@@ -14,6 +14,7 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/evaluated_net.hpp"
+#include "support/file_limit.hpp"
 #include "support/files.hpp"
 
 using gatedpaths::evaluate;
@@ -24,6 +25,7 @@ using gatedpaths::PathMetric;
 using gatedpaths::PathResult;
 using gatedpaths::PathSpace;
 using gatedpaths::test::all_paths;
+using gatedpaths::test::FileLimit;
 using gatedpaths::test::message_of;
 using gatedpaths::test::read_file;
 using gatedpaths::test::small_batches;
@@ -111,6 +113,30 @@ TEST_CASE(
     CHECK(again[i].path == results[i].path);
   }
   CHECK(lines_of(read_file(all.file)).size() == 10);
+}
+
+TEST_CASE(
+    "evaluate: a file on a full disk is left with its whole lines",
+    "[evaluate][error]") {
+  Evaluated all;
+  all.run();
+  const std::string text = read_file(all.file);
+  KeptWarnings kept;
+  const c10::WarningUtils::WarningHandlerGuard guard(&kept);
+  for (const size_t most : {size_t{7}, text.find('\n') + 20, text.size() - 1}) {
+    std::filesystem::remove(all.file);
+    {
+      const FileLimit limit(most);
+      CHECK(
+          all.refusal() == "evaluate: expected to append a result to '" +
+                               all.file.string() + "', got: File too large");
+    }
+    const std::string left = read_file(all.file);
+    CHECK(left == text.substr(0, text.rfind('\n', most - 1) + 1));
+    all.run();
+    CHECK(read_file(all.file) == text);
+  }
+  CHECK(kept.texts.empty());
 }
 
 TEST_CASE(
