@@ -16,6 +16,7 @@
 
 #include <fmt/format.h>
 
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -87,17 +88,30 @@ jit::Module trace(
     const detail::ScriptInputs& example) {
   ScriptTree tree;
   auto script = tree.script_of(net);
-  const auto [state, outputs] = jit::tracer::trace(
-      example,
-      [&](const jit::Stack& inputs) {
-        const auto first = first_tensor(inputs);
-        const detail::TracedRows rows(first);
-        return jit::Stack{forward(inputs)};
-      },
-      [](const torch::autograd::Variable&) { return std::string(); },
-      /*strict=*/true,
-      /*force_outplace=*/false,
-      &script);
+  std::shared_ptr<jit::tracer::TracingState> state;
+  try {
+    state = jit::tracer::trace(
+                example,
+                [&](const jit::Stack& inputs) {
+                  const auto first = first_tensor(inputs);
+                  const detail::TracedRows rows(first);
+                  return jit::Stack{forward(inputs)};
+                },
+                [](const torch::autograd::Variable&) { return std::string(); },
+                /*strict=*/true,
+                /*force_outplace=*/false,
+                &script)
+                .first;
+  } catch (const c10::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    // Of older LibTorch, some are none of its own.
+    TORCH_CHECK(
+        false,
+        kExportName,
+        ": expected a network that can be traced, got: ",
+        error.what());
+  }
   jit::EliminateDeadCode(state->graph);
   script.type()->addMethod(tree.unit()->create_function(
       c10::QualifiedName(*script.type()->name(), "forward"), state->graph));

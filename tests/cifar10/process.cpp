@@ -99,6 +99,20 @@ void Process::send(int signal) {
 
 void Process::interrupt() { send(SIGINT); }
 
+void Process::stop() {
+  send(SIGSTOP);
+  while (!reaped_) {
+    if (::waitpid(child_, &wait_status_, WUNTRACED) == child_) {
+      if (WIFSTOPPED(wait_status_)) {
+        return;
+      }
+      reaped_ = true;
+    } else if (errno != EINTR) {
+      throw std::runtime_error(std::strerror(errno));
+    }
+  }
+}
+
 Finished Process::wait() {
   while (!reaped_) {
     if (::waitpid(child_, &wait_status_, 0) == child_) {

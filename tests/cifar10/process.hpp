@@ -34,6 +34,9 @@ class Process {
   void send(int signal);
   void interrupt();
 
+  /// Stops it, until SIGCONT, and waits until it stands still.
+  void stop();
+
   pid_t id() const { return child_; }
 
   Finished wait();

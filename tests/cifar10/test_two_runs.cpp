@@ -102,7 +102,7 @@ TEST_CASE(
   fs::create_directory_symlink(runs.file(""), runs.file("again"));
   test::Process first(runs.own_command(), runs.output("first"));
   REQUIRE(first.wait_for("epoch  2/99"));  // the first one is saved
-  first.send(SIGSTOP);
+  first.stop();
   const auto before = runs.contents();
   REQUIRE(before.contains("run.pt"));
 

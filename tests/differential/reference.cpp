@@ -8,6 +8,8 @@
 #include <numeric>
 #include <utility>
 
+#include "support/autocast.hpp"
+
 namespace gatedpaths::differential {
 namespace {
 
@@ -244,6 +246,7 @@ std::optional<Reference::Value> Reference::run_closed(
   torch::Tensor value;
   {
     const torch::NoGradGuard no_grad;
+    const test::NoAutocastCache no_cache;
     value = run(child, input).detach();
   }
   stream.set_state(stream_before);

@@ -19,6 +19,8 @@ inline constexpr double kParity = 1e-6;
 // Empty where there is no Python to write it.
 inline constexpr std::string_view kReference = GATEDPATHS_PARITY_REFERENCE;
 
+/// Skips the test where there is none: not inside of a CHECK, which would take
+/// that for a failure.
 inline const std::map<std::string, torch::Tensor>& reference() {
   if (kReference.empty()) {
     SKIP("there is no Python with the PyTorch of this LibTorch");

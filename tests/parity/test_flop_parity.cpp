@@ -98,35 +98,40 @@ int64_t flops_of_step(Net& net, const torch::Tensor& input) {
 }  // namespace
 
 TEST_CASE("Parity: the example net has PyTorch's FLOPs", "[parity][search]") {
+  const auto expected = reference_flops("seed");
   auto net = seed_net();
   const PathSpace space(net);
   const auto cost = CostModel::measure(net, space, torch::ones({4, 3, 32, 32}));
-  CHECK(cost.of(space.at(0)).flops == reference_flops("seed"));
-  CHECK(cost.of(space.at(1)).flops == reference_flops("seed"));
+  CHECK(cost.of(space.at(0)).flops == expected);
+  CHECK(cost.of(space.at(1)).flops == expected);
 }
 
 TEST_CASE("Parity: a residual block has PyTorch's FLOPs", "[parity][search]") {
+  const auto expected = reference_flops("residual");
+  const auto expected_of_step = reference_flops("residual/step");
   ResidualBlock net;
   const auto x = torch::ones({3, 8, 12, 12});
-  CHECK(counted_flops([&] { net->forward(x); }) == reference_flops("residual"));
-  CHECK(flops_of_step(net, x) == reference_flops("residual/step"));
+  CHECK(counted_flops([&] { net->forward(x); }) == expected);
+  CHECK(flops_of_step(net, x) == expected_of_step);
 }
 
 TEST_CASE(
     "Parity: grouped convolutions have PyTorch's FLOPs", "[parity][search]") {
+  const auto expected = reference_flops("depthwise");
   auto net = depthwise_net();
   const auto x = torch::ones({2, 8, 9, 9});
-  CHECK(
-      counted_flops([&] { net->forward(x); }) == reference_flops("depthwise"));
+  CHECK(counted_flops([&] { net->forward(x); }) == expected);
 }
 
 TEST_CASE("Parity: an LSTM has PyTorch's FLOPs", "[parity][search]") {
+  const auto expected = reference_flops("lstm");
   nn::LSTM lstm(nn::LSTMOptions(8, 16).num_layers(2).bidirectional(true));
   const auto x = torch::ones({5, 3, 8});
-  CHECK(counted_flops([&] { lstm->forward(x); }) == reference_flops("lstm"));
+  CHECK(counted_flops([&] { lstm->forward(x); }) == expected);
 }
 
 TEST_CASE("Parity: attention has PyTorch's FLOPs", "[parity][search]") {
+  const auto expected = reference_flops("attention");
   nn::Linear qkv(24, 72);
   nn::Linear out(24, 24);
   const auto x = torch::ones({2, 7, 24});
@@ -137,5 +142,5 @@ TEST_CASE("Parity: attention has PyTorch's FLOPs", "[parity][search]") {
         at::scaled_dot_product_attention(parts[0], parts[1], parts[2]);
     out->forward(heads.transpose(1, 2).reshape({2, 7, 24}));
   };
-  CHECK(counted_flops(attend) == reference_flops("attention"));
+  CHECK(counted_flops(attend) == expected);
 }

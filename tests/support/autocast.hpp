@@ -33,4 +33,19 @@ class Autocast {
   at::ScalarType dtype_;
 };
 
+/// While it lives, autocast remembers no casts. Older LibTorch would remember
+/// those made without a graph, and use them where there is one.
+class NoAutocastCache {
+ public:
+  NoAutocastCache() : was_(at::autocast::is_autocast_cache_enabled()) {
+    at::autocast::set_autocast_cache_enabled(false);
+  }
+  ~NoAutocastCache() { at::autocast::set_autocast_cache_enabled(was_); }
+  NoAutocastCache(const NoAutocastCache&) = delete;
+  NoAutocastCache& operator=(const NoAutocastCache&) = delete;
+
+ private:
+  bool was_;
+};
+
 }  // namespace gatedpaths::test
