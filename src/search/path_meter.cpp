@@ -192,7 +192,6 @@ void PathMeter::find_parts() {
 
 void PathMeter::find_parameters(
     const torch::nn::Module& module, const GatePlace& place) {
-  std::unordered_set<const void*> of_slots;
   auto* layer =
       dynamic_cast<SlotConsumer*>(const_cast<torch::nn::Module*>(&module));
   if (layer != nullptr) {
@@ -200,7 +199,7 @@ void PathMeter::find_parameters(
     for (int64_t i = 0; i < layer->num_slots(); ++i) {
       auto& [count, bytes] = held.slots.emplace_back(0, 0);
       for (const at::Tensor& tensor : layer->slot_parameters(i)) {
-        of_slots.insert(tensor.unsafeGetTensorImpl());
+        of_slots_.insert(tensor.unsafeGetTensorImpl());
         count += tensor.numel();
         bytes += static_cast<int64_t>(tensor.nbytes());
       }
@@ -215,7 +214,7 @@ void PathMeter::find_parameters(
   }
   for (const at::Tensor& tensor : module.parameters(/*recurse=*/false)) {
     const void* const key = tensor.unsafeGetTensorImpl();
-    if (tensor.defined() && !of_slots.contains(key)) {
+    if (tensor.defined() && !of_slots_.contains(key)) {
       auto& held = parameters_[key];
       held.count = tensor.numel();
       held.bytes = static_cast<int64_t>(tensor.nbytes());

@@ -18,6 +18,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace gatedpaths::detail {
@@ -93,6 +94,8 @@ class PathMeter {
       places_of_;
   std::unordered_map<const void*, Held> parameters_;  // by tensor
   std::vector<SlotHeld> slot_layers_;
+  // Their slots' tensors, which children of theirs may hold.
+  std::unordered_set<const void*> of_slots_;
   std::set<GatePlace> entered_;
   std::map<std::string, int64_t> unknown_;
 };

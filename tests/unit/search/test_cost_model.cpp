@@ -5,6 +5,8 @@
 #include <gatedpaths/paths/path_space.hpp>
 #include <gatedpaths/search/cost_model.hpp>
 #include <gatedpaths/search/operation_counter.hpp>
+#include <gatedpaths/slots/slot_batch_norm.hpp>
+#include <gatedpaths/slots/slot_conv.hpp>
 #include <gatedpaths/slots/slot_linear.hpp>
 
 #include <cmath>
@@ -319,6 +321,39 @@ TEST_CASE("CostModel: of a layer on slots the open ones count", "[search]") {
     }
     CHECK(cost.of(path).macs == macs);
     CHECK(cost.of(path).parameters == parameters);
+  }
+}
+
+TEST_CASE("CostModel: of a norm on slots the open ones count", "[search]") {
+  struct SlotNormNet : torch::nn::Module {
+    SlotNormNet() {
+      register_module("gate", gate);
+      register_module("norm", norm);
+      register_module("conv", conv);
+    }
+    torch::Tensor forward(const torch::Tensor& x) {
+      return conv->forward(norm->forward(gate->forward_slots(x)));
+    }
+    gatedpaths::ConcatGate<torch::nn::Conv2d> gate{
+        gatedpaths::ConcatGateOptions(1).min_open(0),
+        torch::nn::Conv2d(3, 2, 1),
+        torch::nn::Conv2d(3, 5, 1)};
+    gatedpaths::SlotBatchNorm2d norm{gatedpaths::SlotBatchNormOptions(
+        {2, 5}, torch::nn::BatchNormOptions(7))};
+    gatedpaths::SlotConv2d conv{gatedpaths::SlotConvOptions<2>(
+        {2, 5}, torch::nn::Conv2dOptions(7, 4, 1))};
+  };
+  const auto net = std::make_shared<SlotNormNet>();
+  const PathSpace space(net);
+  const auto cost = CostModel::measure(net, space, torch::ones({2, 3, 4, 4}));
+  REQUIRE(space.size() == 4);
+  for (uint64_t i = 0; i < space.size(); ++i) {
+    int64_t parameters = 4;  // the bias of conv
+    for (const int64_t branch : space.at(i).open_branches(0)) {
+      const int64_t out = branch == 0 ? 2 : 5;
+      parameters += (3 * out + out) + 2 * out + 4 * out;
+    }
+    CHECK(cost.of(space.at(i)).parameters == parameters);
   }
 }
 
