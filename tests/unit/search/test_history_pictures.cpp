@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "search/plot_svg.hpp"
+#include "src/search/plot_svg.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/strategies.hpp"

@@ -3,7 +3,7 @@
 #include <limits>
 #include <vector>
 
-#include "search/pareto_fronts.hpp"
+#include "src/search/pareto_fronts.hpp"
 #include "support/catch.hpp"
 
 using gatedpaths::detail::crowding_distances;

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "search/path_regression.hpp"
+#include "src/search/path_regression.hpp"
 #include "support/catch.hpp"
 #include "support/costs.hpp"
 #include "support/errors.hpp"

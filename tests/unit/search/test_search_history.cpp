@@ -297,7 +297,7 @@ TEST_CASE("SearchHistory: refuses records that are none", "[search][error]") {
       refusal({.path = layout->at(0), .seconds = nan}) ==
       "SearchHistory::add: expected a finite 'seconds', got nan for " + text);
   CHECK(message_of<c10::ValueError>([] {
-          SearchHistory history(nullptr);
+          SearchHistory{nullptr};
         }) == "SearchHistory: expected a space, got a null pointer");
   CHECK(message_of<c10::ValueError>([&] {
           SearchHistory(layout, {});
