@@ -113,7 +113,8 @@ TEST_CASE("plot_svg: holds any numbers", "[search]") {
     CHECK(times_in("<text ", svg) < 30);
   }
   CHECK_THAT(
-      plot_svg("<a>\x01", "y", {}), ContainsSubstring(">&lt;a&gt;?</text>"));
+      plot_svg("<a>\x01", "y", {}),
+      ContainsSubstring(">&lt;a&gt;\\x01</text>"));
 }
 
 TEST_CASE("progress_svg: refuses objectives that are none", "[search][error]") {
