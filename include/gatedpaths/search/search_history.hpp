@@ -86,8 +86,10 @@ class GATEDPATHS_EXPORT SearchHistory {
       std::vector<Objective> objectives,
       std::filesystem::path file);
 
-  SearchHistory(SearchHistory&&) noexcept;
-  SearchHistory& operator=(SearchHistory&&) noexcept;
+  /// Takes all that the other one has, its file included.
+  SearchHistory(SearchHistory&& other) noexcept;
+  /// \overload
+  SearchHistory& operator=(SearchHistory&& other) noexcept;
   ~SearchHistory();
 
   /// Appends a record.
