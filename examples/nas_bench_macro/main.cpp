@@ -18,7 +18,7 @@
 #include <cstdint>
 #include <exception>
 #include <iostream>
-#include <limits>
+#include <optional>
 #include <string>
 
 namespace {
@@ -28,7 +28,7 @@ using nas_bench_macro::Record;
 
 struct Options {
   std::string net = "22222222";
-  double budget = 0;
+  std::optional<double> budget{};
 };
 
 /// 33.6 M, in the benchmark's units.
@@ -36,9 +36,9 @@ std::string millions(std::int64_t number) {
   return fmt::format("{:.2f} M", static_cast<double>(number) / 1e6);
 }
 
-void print(const char* what, const Record& record, std::int64_t rank) {
+void print(const char* what, const Record& record, const std::string& rank) {
   fmt::print(
-      "{:<16} {}  {:>9} parameters  {:>9} FLOPs  {:.2f} %  rank {}\n",
+      "{:<14} {}  {:>9} parameters  {:>9} FLOPs  {:.2f} %  {}\n",
       what,
       record.architecture,
       millions(record.parameters),
@@ -58,9 +58,11 @@ void run(const Options& options) {
       torch::zeros({1, 3, 32, 32}),
       gp::CostOptions().activations(false));
   const auto counted = cost.of(path);
-  const auto most = options.budget > 0
-                        ? static_cast<std::int64_t>(options.budget)
-                        : std::numeric_limits<std::int64_t>::max();
+  const double budget = options.budget.value_or(1e18);
+  TORCH_CHECK_VALUE(
+      budget > 0 && budget <= 1e18,
+      fmt::format("--budget: expected FLOPs above 0, got {}", budget));
+  const auto most = static_cast<std::int64_t>(budget);
   const auto& record = table.at(options.net);
   TORCH_CHECK(
       counted.macs == record.flops && counted.parameters == record.parameters,
@@ -71,9 +73,12 @@ void run(const Options& options) {
           record.parameters,
           counted.macs,
           counted.parameters));
-  print("this net", record, table.rank(record, most));
-  const auto& best = table.best(most);
-  print(options.budget > 0 ? "best in budget" : "best", best, 1);
+  print(
+      "this net",
+      record,
+      record.flops <= most ? fmt::format("rank {}", table.rank(record, most))
+                           : "above the budget");
+  print(options.budget ? "best in budget" : "best", table.best(most), "rank 1");
 }
 
 }  // namespace
@@ -85,14 +90,13 @@ int main(int argc, char** argv) {
   app.add_option("--net", options.net, "its eight digits from 0 to 2")
       ->capture_default_str();
   app.add_option(
-         "--budget", options.budget, "FLOPs at most, for the rank and the best")
-      ->check(CLI::NonNegativeNumber & CLI::Range(0.0, 1e15));
+      "--budget", options.budget, "FLOPs at most, for the rank and the best");
   CLI11_PARSE(app, argc, argv);
   try {
     run(options);
     return 0;
   } catch (const c10::Error& error) {
-    std::cerr << "nas_bench_macro: " << error.what_without_backtrace() << '\n';
+    std::cerr << error.what_without_backtrace() << '\n';
   } catch (const std::exception& error) {
     std::cerr << "nas_bench_macro: " << error.what() << '\n';
   }
