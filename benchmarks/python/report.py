@@ -301,6 +301,16 @@ def evaluation_bars(results):
     ]
 
 
+def search_bars(results):
+    cost = results.get("search/cost_of/gates:64")
+    return [
+        ("the cost of a path, 64 gates of 8, microseconds", cost and cost / 1e3, 5),
+        ("a draw within a budget / among all, 64 gates of 8",
+         results.ratio("search/budget_draw/gates:64",
+                       "search/uniform_draw/gates:64"), 30),
+    ]
+
+
 def bars(results):
     """(what, figure or None where not measured, the most that it may be)"""
     every_n = (2, 4, 8, 16, 32, 64)
@@ -361,6 +371,7 @@ def bars(results):
         *per_sample_bars(results),
         *stochastic_depth_bars(results),
         *learned_bars(results),
+        *search_bars(results),
         *evaluation_bars(results),
         ("a derived net of one path / bare, N 8, batch 4 and 64",
          worst_ratio(results, "one_path", "derived", "bare", [(8, 4), (8, 64)]),
