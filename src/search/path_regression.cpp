@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "path_regression.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cholesky_solve.h>
 #include <ATen/ops/eye.h>
