@@ -3,8 +3,6 @@
 
 #include <c10/util/Exception.h>
 
-#include <fmt/format.h>
-
 #include <utility>
 
 namespace gatedpaths::detail {
@@ -15,7 +13,7 @@ constexpr int kResultFileVersion = 1;
 OrderedJson result_head(const SpaceLayout& layout, const ResultFileHead& head) {
   return {
       {"gatedpaths_evaluation", kResultFileVersion},
-      {"space", fmt::format("{:#018x}", layout.hash())},
+      {"space", hash_text(layout.hash())},
       {"metric", head.metric},
       {"batches", head.batches},
       {"samples", head.samples}};

@@ -111,6 +111,14 @@ SearchRecord record_of_json(
   return record;
 }
 
+void tell_result(SearchStrategy& strategy, const SearchRecord& record) {
+  if (record.values.empty()) {
+    strategy.tell_failure(record.path);
+  } else {
+    strategy.tell(record.path, record.values);
+  }
+}
+
 }  // namespace
 
 SearchHistory::SearchHistory(
@@ -132,7 +140,7 @@ SearchHistory::SearchHistory(
     : SearchHistory(std::move(layout), std::move(objectives)) {
   const OrderedJson head = {
       {"gatedpaths_history", kHistoryVersion},
-      {"space", fmt::format("{:#018x}", layout_->hash())},
+      {"space", detail::hash_text(layout_->hash())},
       {"objectives", objectives_json(objectives_)}};
   lines_ = std::make_unique<detail::JsonLines>(
       std::move(file), head, detail::JsonLinesWords{"SearchHistory", "record"});
@@ -163,12 +171,7 @@ void SearchHistory::tell(SearchStrategy& strategy, SearchRecord record) {
   record.asked = strategy.asked();
   check(record, "::tell");
   add(std::move(record));
-  const SearchRecord& added = records_.back();
-  if (added.values.empty()) {
-    strategy.tell_failure(added.path);
-  } else {
-    strategy.tell(added.path, added.values);
-  }
+  tell_result(strategy, records_.back());
 }
 
 void SearchHistory::replay(SearchStrategy& strategy) const {
@@ -202,22 +205,14 @@ void SearchHistory::replay(SearchStrategy& strategy) const {
             strategy.seed(),
             strategy.asked(),
             ask));
-    if (record.values.empty()) {
-      strategy.tell_failure(record.path);
-    } else {
-      strategy.tell(record.path, record.values);
-    }
+    tell_result(strategy, record);
   }
 }
 
 void SearchHistory::teach(SearchStrategy& strategy) const {
   check_strategy(strategy, "teach");
   for (const SearchRecord& record : records_) {
-    if (record.values.empty()) {
-      strategy.tell_failure(record.path);
-    } else {
-      strategy.tell(record.path, record.values);
-    }
+    tell_result(strategy, record);
   }
 }
 
