@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gatedpaths/exchange/space_json.hpp>
 
+#include "../paths/has_size.hpp"
 #include "../text/json_text.hpp"
 
 #include <c10/util/Exception.h>
@@ -28,11 +29,8 @@ void require_layout(std::string_view where, const void* layout) {
 }
 
 SpaceJson size_json(const SpaceLayout& layout) {
-  const auto& gates = layout.gates();
-  const bool is_product = std::ranges::all_of(
-      gates, [](const GateLayout& gate) { return gate.places.size() < 2; });
   // Near the bound the logarithm does not tell.
-  if (is_product && layout.log2_size() < 64.5) {
+  if (detail::has_size(layout) && layout.log2_size() < 64.5) {
     try {
       return layout.size();
     } catch (const c10::ValueError&) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "space_rows.hpp"
 
+#include "../paths/has_size.hpp"
 #include "../text/json_text.hpp"
 #include "../text/xml_text.hpp"
 
@@ -25,10 +26,7 @@ std::string count_text(int64_t count, const char* what) {
 
 std::string default_title(const SpaceLayout& layout) {
   auto title = count_text(layout.num_gates(), "gate");
-  const bool is_product = std::ranges::all_of(
-      layout.gates(),
-      [](const GateLayout& gate) { return gate.places.size() < 2; });
-  if (is_product) {
+  if (has_size(layout)) {
     const double log2_size = layout.log2_size();
     title +=
         log2_size < 50

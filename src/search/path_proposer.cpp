@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "path_proposer.hpp"
 
+#include "../paths/has_size.hpp"
 #include "../random/draw_open_set.hpp"
 #include "budget_table.hpp"
 
@@ -29,11 +30,7 @@ std::optional<uint64_t> size_of(
     return fits_64_bits(within->log2_size()) ? std::optional(within->size())
                                              : std::nullopt;
   }
-  const bool is_counted =
-      std::all_of(layout.gates().begin(), layout.gates().end(), [](auto& gate) {
-        return gate.places.size() <= 1;
-      });
-  return is_counted && fits_64_bits(layout.log2_size())
+  return has_size(layout) && fits_64_bits(layout.log2_size())
              ? std::optional(layout.size())
              : std::nullopt;
 }
