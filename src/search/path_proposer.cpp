@@ -5,7 +5,6 @@
 #include "../random/draw_open_set.hpp"
 #include "budget_table.hpp"
 
-#include <algorithm>
 #include <numeric>
 #include <utility>
 #include <vector>
