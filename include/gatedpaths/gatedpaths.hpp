@@ -106,6 +106,7 @@
 #include <gatedpaths/search/path_metric.hpp>
 #include <gatedpaths/search/predictor_search.hpp>
 #include <gatedpaths/search/random_search.hpp>
+#include <gatedpaths/search/rank_correlation.hpp>
 #include <gatedpaths/search/regularized_evolution.hpp>
 #include <gatedpaths/search/search_history.hpp>
 #include <gatedpaths/search/search_options.hpp>

@@ -164,6 +164,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/plot_svg.cpp>
 #include <gatedpaths/src/search/predictor_search.cpp>
 #include <gatedpaths/src/search/random_search.cpp>
+#include <gatedpaths/src/search/rank_correlation.cpp>
 #include <gatedpaths/src/search/regularized_evolution.cpp>
 #include <gatedpaths/src/search/result_file.cpp>
 #include <gatedpaths/src/search/search_history.cpp>
