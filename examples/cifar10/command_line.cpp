@@ -2,17 +2,13 @@
 #include "command_line.hpp"
 
 #include "flag_checks.hpp"
-#include "printable.hpp"
+#include "flags.hpp"
 
 #include <CLI/CLI.hpp>
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <limits>
-#include <memory>
-#include <ostream>
-#include <utility>
 
 namespace cifar10 {
 namespace {
@@ -20,62 +16,6 @@ namespace {
 constexpr std::uint64_t kMostThreads = 1024;
 constexpr std::uint64_t kMost = 1000000;  // products of them fit in 64 bits
 constexpr auto kMostSeed = std::numeric_limits<std::uint64_t>::max();
-
-/// For `CLI::Option::transform`: a check may write the text anew.
-CLI::Validator checked(Check check) { return {std::move(check), ""}; }
-
-/// Puts the default in brackets behind the description, and leaves out which
-/// flags need or exclude which: the descriptions say it.
-class HelpFormatter : public CLI::Formatter {
- public:
-  std::string make_option_opts(const CLI::Option* option) const override {
-    const auto type = option->get_type_name();
-    return type.empty() ? "" : " " + type;
-  }
-  std::string make_option_desc(const CLI::Option* option) const override {
-    const auto preset = option->get_default_str();
-    const auto* gap = preset.size() > 20 ? "\n" : " ";
-    return option->get_description() +
-           (preset.empty() ? "" : fmt::format("{}[{}]", gap, preset));
-  }
-};
-
-void add_data_flags(CLI::App& app, DataRequest& data) {
-  auto* folder = app.add_option(
-      "--data",
-      data.folder,
-      "Folder with the CIFAR-10 binary files, or with\n"
-      "their folder cifar-10-batches-bin");
-  folder->type_name("DIR")->group("Data")->transform(
-      checked(not_empty("the name of a folder")));
-  auto* download = app.add_flag(
-      "--download",
-      data.download,
-      "Get the official archive (170 MB) first; later\n"
-      "runs find it. Without --data and any download,\n"
-      "the images are a generated stand-in");
-  download->group("Data")->excludes(folder);
-  app.add_option("--download-url", data.archive.url, "Where to get it from")
-      ->type_name("URL")
-      ->group("Data")
-      ->transform(checked(not_empty("a URL")))
-      ->needs(download)
-      ->capture_default_str();
-  app.add_option("--download-md5", data.archive.md5, "Its checksum")
-      ->type_name("MD5")
-      ->group("Data")
-      ->transform(checked(not_empty("a checksum")))
-      ->needs(download)
-      ->capture_default_str();
-  app.add_option(
-         "--limit",
-         data.limit,
-         "Use only the first N images of each set; 0: all")
-      ->type_name("N")
-      ->group("Data")
-      ->transform(checked(whole_number(0)))
-      ->capture_default_str();
-}
 
 void add_net_flags(CLI::App& app, Options& options) {
   app.add_option(
@@ -278,29 +218,14 @@ std::optional<int> parse_command_line(
       "CIFAR-10: in each step one path is drawn, and the closed ones cost\n"
       "nothing. Defaults stand in brackets.",
       "cifar10");
-  const auto formatter = std::make_shared<HelpFormatter>();
-  formatter->column_width(28);
-  app.formatter(formatter);
+  app.formatter(help_formatter());
   add_data_flags(app, options.data);
   add_net_flags(app, options);
   add_training_flags(app, options);
   add_run_flags(app, options);
 
-  // CLI11 takes them from the back.
-  auto reversed = arguments;
-  std::reverse(reversed.begin(), reversed.end());
-  try {
-    app.parse(reversed);
-    check_files(options);
-  } catch (const CLI::CallForHelp&) {
-    out << app.help();
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    err << "cifar10: " << printable(error.what())
-        << "\nRun with --help for more information.\n";
-    return 2;
-  }
-  return std::nullopt;
+  return parse_flags(
+      app, arguments, [&options] { check_files(options); }, out, err);
 }
 
 }  // namespace cifar10

@@ -42,16 +42,20 @@ std::string numbers_text(const ProgressState& state, double rate) {
       rate > 0 ? clock_text(static_cast<double>(state.steps_left) / rate)
                : std::string("-:--");
   return fmt::format(
-      "{:3.0f} %  {:.0f} steps/s  loss {:.4f}  {} left",
+      "{:3.0f} %  {:.0f} {}/s  {}{} left",
       std::floor(
           100.0 * static_cast<double>(state.step) /
           static_cast<double>(state.steps)),
       rate,
-      state.loss,
+      state.unit,
+      state.label.empty() ? fmt::format("loss {:.4f}  ", state.loss) : "",
       left);
 }
 
-std::string epoch_text(const ProgressState& state) {
+std::string label_text(const ProgressState& state) {
+  if (!state.label.empty()) {
+    return state.label;
+  }
   const auto digits = fmt::formatted_size("{}", state.epochs);
   return fmt::format("epoch {:{}}/{}", state.epoch, digits, state.epochs);
 }
@@ -67,7 +71,7 @@ std::string clock_text(double seconds) {
 }
 
 std::string bar_text(const ProgressState& state, double rate, int width) {
-  const auto before = epoch_text(state);
+  const auto before = label_text(state);
   const auto after = numbers_text(state, rate);
   // Brackets and spaces; and at the end room for the ^C of a terminal's echo,
   // which would wrap the line.
@@ -117,7 +121,7 @@ void Progress::step(const std::function<ProgressState()>& state) {
     bar_shown_ = true;
   } else if (seconds(now - last_line_) >= kLineSeconds) {
     const auto present = state();
-    line(epoch_text(present) + ": " + numbers_text(present, rate_));
+    line(label_text(present) + ": " + numbers_text(present, rate_));
   }
 }
 

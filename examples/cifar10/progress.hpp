@@ -21,6 +21,8 @@ struct ProgressState {
   std::int64_t steps = 0;
   std::int64_t steps_left = 0;  // in the run
   double loss = 0;
+  std::string label{};  // of what is no training: it has no epoch and no loss
+  std::string unit = "steps";
 };
 
 /// The bar, at most `width` columns wide.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "run_state.hpp"
 
+#include "checkpoint_file.hpp"
 #include "checksum.hpp"
 #include "link_target.hpp"
 #include "momentum.hpp"
@@ -12,7 +13,6 @@
 #include <torch/serialize/archive.h>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <unistd.h>
 
@@ -23,7 +23,6 @@
 #include <string>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace cifar10 {
 namespace {
@@ -35,125 +34,6 @@ using torch::serialize::InputArchive;
 using torch::serialize::OutputArchive;
 
 constexpr auto kFormat = "gatedpaths cifar10 run 2";
-constexpr auto kWhole = "a whole checkpoint of this program";
-
-std::string in_quotes(const fs::path& file) {
-  return fmt::format("checkpoint '{}'", file.string());
-}
-
-std::string read_text(InputArchive& archive, const char* key) {
-  c10::IValue value;
-  return archive.try_read(key, value) && value.isString() ? value.toStringRef()
-                                                          : std::string();
-}
-
-InputArchive open_archive(const fs::path& file) {
-  TORCH_CHECK_VALUE(
-      fs::is_regular_file(file),
-      in_quotes(file),
-      ": expected ",
-      kWhole,
-      ", got no such file");
-  InputArchive archive;
-  try {
-    archive.load_from(file.string(), torch::kCPU);  // also one of a GPU
-  } catch (const std::exception& error) {
-    const std::string reason = error.what();
-    TORCH_CHECK_VALUE(
-        false,
-        in_quotes(file),
-        ": expected ",
-        kWhole,
-        ", got ",
-        fs::file_size(file),
-        " bytes that cannot be read (",
-        reason.substr(0, reason.find('\n')),
-        ")");
-  }
-  return archive;
-}
-
-void check_content(const fs::path& file, InputArchive& archive) {
-  const auto saved = read_text(archive, "checksum");
-  TORCH_CHECK_VALUE(
-      !saved.empty(),
-      in_quotes(file),
-      ": expected a checksum of its content, got none (a development version "
-      "of this program wrote it)");
-  const auto found = checksum(content_of(archive));
-  TORCH_CHECK_VALUE(
-      found == saved,
-      in_quotes(file),
-      ": expected content with the checksum ",
-      saved,
-      ", got ",
-      found,
-      " (the file has changed since it was saved)");
-}
-
-/// An archive that is as this program saved it.
-InputArchive open_checked(const fs::path& file) {
-  auto archive = open_archive(file);
-  const auto format = read_text(archive, "format");
-  TORCH_CHECK_VALUE(
-      format == kFormat,
-      in_quotes(file),
-      ": expected the format '",
-      kFormat,
-      "', got '",
-      format,
-      "'");
-  check_content(file, archive);
-  return archive;
-}
-
-ReadJson read_settings(const fs::path& file, InputArchive& archive) {
-  const auto text = read_text(archive, "settings");
-  auto saved = ReadJson::parse(text, nullptr, /*allow_exceptions=*/false);
-  TORCH_CHECK_VALUE(
-      saved.is_object(),
-      in_quotes(file),
-      ": expected the settings of a run, got '",
-      text,
-      "'");
-  return saved;
-}
-
-template <class Settings>
-std::string setting_text(const Settings& settings, const std::string& name) {
-  const auto found = settings.find(name);
-  return found == settings.end() || found->is_null() ? "none"
-         : found->is_primitive()                     ? found->dump()
-                                                     : found->type_name();
-}
-
-/// Throws where a name has another value, or stands in one of the two alone.
-/// `wrong` is the start of the message.
-void check_settings(
-    const std::string& wrong, const ReadJson& saved, const Json& wanted) {
-  std::vector<std::string> differences;
-  const auto compare = [&](const std::string& name) {
-    const auto value = setting_text(wanted, name);
-    const auto other = setting_text(saved, name);
-    if (other != value) {
-      differences.push_back(
-          fmt::format("expected {} {}, got {}", name, value, other));
-    }
-  };
-  for (const auto& item : wanted.items()) {
-    compare(item.key());
-  }
-  for (const auto& item : saved.items()) {
-    if (!wanted.contains(item.key())) {
-      compare(item.key());
-    }
-  }
-  TORCH_CHECK_VALUE(
-      differences.empty(),
-      wrong,
-      ": ",
-      fmt::format("{}", fmt::join(differences, "; ")));
-}
 
 /// The module of this name below `module`; a new one where there is none.
 torch::nn::Module& module_at(
@@ -247,7 +127,7 @@ Position load_run(
     torch::optim::SGD& optimizer,
     const Json& settings,
     const RunLength& length) {
-  auto archive = open_checked(file);
+  auto archive = open_checked(file, kFormat);
   check_settings(
       in_quotes(file) + " is of another run",
       read_settings(file, archive),
@@ -267,7 +147,7 @@ Position load_run(
 
 std::string load_weights(
     const fs::path& file, torch::nn::Module& net, const Json& settings) {
-  auto archive = open_checked(file);
+  auto archive = open_checked(file, kFormat);
   auto saved = read_settings(file, archive);
   for (auto item = saved.begin(); item != saved.end();) {
     item = settings.contains(item.key()) ? std::next(item) : saved.erase(item);

@@ -2,6 +2,7 @@
 #include "session.hpp"
 
 #include "data_source.hpp"
+#include "device.hpp"
 #include "file_lock.hpp"
 #include "first_net.hpp"
 #include "interrupt.hpp"
@@ -14,7 +15,6 @@
 
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
-#include <torch/cuda.h>
 #include <torch/version.h>
 
 #include <fmt/format.h>
@@ -41,21 +41,6 @@ constexpr auto kNoLocksNote =
     "This file system has no locks: see to it yourself that no other run "
     "writes\n"
     "the same files.\n";
-
-void require_device(const std::string& name) {
-  const torch::Device device(name);
-  if (!device.is_cuda()) {
-    return;
-  }
-  const auto count = static_cast<int>(torch::cuda::device_count());
-  TORCH_CHECK_VALUE(
-      device.index() < count && count > 0,
-      "--device: expected cpu or one of the ",
-      count,
-      " CUDA devices that LibTorch finds here, got '",
-      name,
-      "'");
-}
 
 /// The files that a run writes, each kept from other runs.
 struct Locks {

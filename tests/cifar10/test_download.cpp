@@ -2,10 +2,10 @@
 #include "download.hpp"
 
 #include "data_source.hpp"
-#include "process.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
+#include "support/process.hpp"
 
 #include <cstdlib>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The program killed at any moment, by what it cannot notice.
-#include "process.hpp"
 #include "saved_run.hpp"
 #include "support/catch.hpp"
 #include "support/files.hpp"
+#include "support/process.hpp"
 
 #include <torch/types.h>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The program beside what an earlier run has left.
 #include "metrics.hpp"
-#include "process.hpp"
 #include "support/catch.hpp"
 #include "support/files.hpp"
+#include "support/process.hpp"
 
 #include <fmt/format.h>
 

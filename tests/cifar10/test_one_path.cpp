@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The program with --path and --derive: one path of the net, alone.
-#include "process.hpp"
 #include "saved_run.hpp"
 #include "support/catch.hpp"
 #include "support/files.hpp"
+#include "support/process.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The program from outside: what it prints, writes and returns.
-#include "process.hpp"
 #include "saved_run.hpp"
 #include "support/catch.hpp"
 #include "support/files.hpp"
+#include "support/process.hpp"
 
 #include <algorithm>
 

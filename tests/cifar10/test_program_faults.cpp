@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The program where something is wrong: what stays, what it says and returns.
 #include "metrics.hpp"
-#include "process.hpp"
 #include "support/catch.hpp"
 #include "support/files.hpp"
+#include "support/process.hpp"
 
 #include <algorithm>
 #include <cstddef>

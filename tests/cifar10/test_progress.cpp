@@ -117,6 +117,15 @@ TEST_CASE("progress: the bar shows rate, loss and time left", "[cifar10]") {
         "epoch  3/10  50 %  200 steps/s  loss 1.2346  0:30 left");
     CHECK(bar_text(state, 200, 20).size() <= 20);
   }
+  SECTION("of what is no training") {
+    auto ranking = state;
+    ranking.label = "ranking";
+    ranking.unit = "paths";
+    CHECK_THAT(
+        bar_text(ranking, 200, 79),
+        Catch::Matchers::StartsWith("ranking [#") &&
+            Catch::Matchers::EndsWith("] 50 %  200 paths/s  0:30 left"));
+  }
   SECTION("before a rate is known") {
     CHECK_THAT(bar_text(state, 0, 79), Catch::Matchers::EndsWith("-:-- left"));
   }

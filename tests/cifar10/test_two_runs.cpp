@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Several runs of the program at once on the same files.
-#include "process.hpp"
 #include "saved_run.hpp"
 #include "support/catch.hpp"
 #include "support/files.hpp"
+#include "support/process.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
