@@ -159,12 +159,16 @@ std::string architecture(const gp::Path& path) {
   return text;
 }
 
+bool is_architecture(std::string_view text) {
+  return text.size() == static_cast<std::size_t>(kBlocks) &&
+         text.find_first_not_of("012") == std::string_view::npos;
+}
+
 gp::Path path_of(const gp::SpaceLayout& space, std::string_view architecture) {
   TORCH_CHECK_VALUE(
-      architecture.size() == static_cast<std::size_t>(kBlocks) &&
-          architecture.find_first_not_of("012") == std::string_view::npos,
+      is_architecture(architecture),
       fmt::format(
-          "nas_bench_macro: expected an architecture of {} digits from 0 to "
+          "expected an architecture of {} digits from 0 to "
           "{}, "
           "got '{}'",
           kBlocks,

@@ -63,6 +63,9 @@ TORCH_MODULE(Net);
 /// and kernel 3, 2 one of 6 and 5.
 std::string architecture(const gatedpaths::Path& path);
 
+/// Whether this is such a text: eight of the digits 0, 1, 2.
+bool is_architecture(std::string_view text);
+
 /// The path that it stands for, of the space of a `Net`.
 ///
 /// Throws: `c10::ValueError` for another text than eight of the digits 0, 1, 2.

@@ -39,7 +39,7 @@ Record record_of(
   TORCH_CHECK_VALUE(
       is_right && !(words >> more),
       fmt::format(
-          "nas_bench_macro: expected three accuracies in hundredths of a "
+          "expected three accuracies in hundredths of a "
           "percent, parameters and FLOPs of net {} in '{}', got '{}'",
           record.architecture,
           file,
@@ -53,7 +53,7 @@ Table::Table(const std::filesystem::path& file) {
   std::ifstream stream(file);
   TORCH_CHECK(
       stream.is_open(),
-      "nas_bench_macro: expected a table that can be read, got '",
+      "expected a table that can be read, got '",
       file.string(),
       "'");
   std::string line;
@@ -63,16 +63,14 @@ Table::Table(const std::filesystem::path& file) {
       TORCH_CHECK_VALUE(
           number < kNets,
           fmt::format(
-              "nas_bench_macro: expected {} nets in '{}', got more",
-              kNets,
-              file.string()));
+              "expected {} nets in '{}', got more", kNets, file.string()));
       records_.push_back(record_of(line, number, file.string()));
     }
   }
   TORCH_CHECK_VALUE(
       static_cast<std::int64_t>(records_.size()) == kNets && !stream.bad(),
       fmt::format(
-          "nas_bench_macro: expected {} nets in '{}', got {}",
+          "expected {} nets in '{}', got {}",
           kNets,
           file.string(),
           records_.size()));
@@ -88,7 +86,7 @@ const Record& Table::at(std::string_view architecture) const& {
   TORCH_CHECK_VALUE(
       is_right,
       fmt::format(
-          "nas_bench_macro: expected an architecture of {} digits from 0 to 2, "
+          "expected an architecture of {} digits from 0 to 2, "
           "got '{}'",
           kDigits,
           architecture));
@@ -116,7 +114,7 @@ const Record& Table::best(std::int64_t most_flops) const& {
   TORCH_CHECK_VALUE(
       best != nullptr,
       fmt::format(
-          "nas_bench_macro: expected a net within {} FLOPs, got none; the "
+          "expected a net within {} FLOPs, got none; the "
           "smallest has {}",
           most_flops,
           records_.front().flops));

@@ -52,7 +52,7 @@ TEST_CASE("NAS-Bench-Macro: a path's text, and back") {
     CHECK(
         test::message_of<c10::ValueError>(
             [&] { static_cast<void>(path_of(*space.layout(), text)); }) ==
-        "nas_bench_macro: expected an architecture of 8 digits from 0 to 2, "
+        "expected an architecture of 8 digits from 0 to 2, "
         "got '" +
             std::string(text) + "'");
   }

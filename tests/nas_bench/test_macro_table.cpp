@@ -37,7 +37,7 @@ TEST_CASE("NAS-Bench-Macro: what the table says") {
   CHECK(
       test::message_of<c10::ValueError>(
           [&] { static_cast<void>(table.best(7'713'279)); }) ==
-      "nas_bench_macro: expected a net within 7713279 FLOPs, got none; the "
+      "expected a net within 7713279 FLOPs, got none; the "
       "smallest has 7713280");
   for (const auto* text : {"", "0", "000000000", "00000003"}) {
     CHECK_THROWS_AS(table.at(text), c10::ValueError);
@@ -56,10 +56,10 @@ TEST_CASE("NAS-Bench-Macro: a damaged table is refused", "[error]") {
   const auto name = "'" + file.string() + "'";
   CHECK(
       refusal(whole.substr(0, last)) ==
-      "nas_bench_macro: expected 6561 nets in " + name + ", got 6560");
+      "expected 6561 nets in " + name + ", got 6560");
   CHECK(
       refusal(whole + whole.substr(last)) ==
-      "nas_bench_macro: expected 6561 nets in " + name + ", got more");
+      "expected 6561 nets in " + name + ", got more");
   for (const auto* row :
        {"9000 9000 9000 1",
         "9000 9000 9000 1 2 3",
@@ -72,13 +72,13 @@ TEST_CASE("NAS-Bench-Macro: a damaged table is refused", "[error]") {
         ""}) {
     CHECK(
         refusal(whole.substr(0, last) + row + "\n") ==
-        "nas_bench_macro: expected three accuracies in hundredths of a "
+        "expected three accuracies in hundredths of a "
         "percent, parameters and FLOPs of net 22222222 in " +
             name + ", got '" + row + "'");
   }
   CHECK(test::message_of<c10::Error>([&] {
           Table{folder / "none"};
-        }).starts_with("nas_bench_macro: expected a table that can be read"));
+        }).starts_with("expected a table that can be read"));
 }
 
 }  // namespace nas_bench_macro

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// The last stage: the supernet's ranking and the found net, held against what
+// the table says of them, as text, as JSON and as pictures.
+#pragma once
+
+#include "options.hpp"
+#include "path_search.hpp"
+#include "scores.hpp"
+#include "table.hpp"
+
+#include <string>
+#include <vector>
+
+namespace nas_bench_macro {
+
+/// Writes `report.json`, `supernet_against_table.svg` and
+/// `accuracy_against_flops.svg` into --out, and gives the report as text.
+/// `notes` say what was trained; `found` is the net that the search gave.
+std::string report(
+    const Options& options,
+    const Table& table,
+    const std::vector<std::string>& notes,
+    const Scores& scores,
+    const std::string& found);
+
+/// Prints that of the ranking that the options name: the best of it within the
+/// budget stands for what a search has found.
+void report_ranking(const Options& options);
+
+}  // namespace nas_bench_macro

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+// The whole cycle from outside.
+#include "nas_bench_macro/scores.hpp"
+#include "support/catch.hpp"
+#include "support/files.hpp"
+#include "support/process.hpp"
+
+#include <torch/types.h>
+
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace nas_bench_macro {
+
+namespace test = gatedpaths::test;
+namespace {
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
+using Words = std::vector<std::string>;
+
+/// A run of a second or two: images of 8 x 8 pixels, some of the paths.
+Words command(const test::fs::path& out, const Words& more = {}) {
+  Words words = {
+      NAS_BENCH_MACRO_PROGRAM,
+      "--limit",
+      "600",
+      "--side",
+      "8",
+      "--epochs",
+      "2",
+      "--rank",
+      "60",
+      "--evaluations",
+      "40",
+      "--held-out",
+      "40",
+      "--recalibrate",
+      "16",
+      "--threads",
+      "1",
+      "--out",
+      out.string()};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+/// What a run leaves, but for times.
+void check_same_results(const test::fs::path& a, const test::fs::path& b) {
+  for (const auto* name :
+       {"ranking.txt",
+        "net.safetensors",
+        "search_evolution_loss_within_50000000.jsonl"}) {
+    CAPTURE(name);
+    CHECK(!test::read_file(a / name).empty());
+    CHECK(test::read_file(a / name) == test::read_file(b / name));
+  }
+}
+
+}  // namespace
+
+TEST_CASE(
+    "nas_bench_macro: killed in any stage, the same command ends the same",
+    "[slow]") {
+  const test::TemporaryFolder folder;
+  const auto start = std::chrono::steady_clock::now();
+  const auto whole = test::run(command(folder / "whole"), folder.path());
+  const std::chrono::duration<double> time =
+      std::chrono::steady_clock::now() - start;
+  INFO(whole.out << whole.err);
+  REQUIRE(whole.status == 0);
+  CHECK_THAT(whole.out, ContainsSubstring("This ranking means nothing."));
+  CHECK(whole.err.empty());
+
+  int kills = 0;
+  for (int i = 0; i < 6; ++i) {
+    test::Process process(command(folder / "killed"), folder.path());
+    // Two by Ctrl-C, which saves; the others are as a loss of power.
+    std::this_thread::sleep_for(
+        time * torch::rand({}, torch::kDouble).item<double>());
+    process.send(i % 3 == 2 ? SIGINT : SIGKILL);
+    const auto ended = process.wait();
+    INFO(ended.out << ended.err);
+    kills += ended.status == 128 + SIGKILL ? 1 : 0;
+    CHECK(
+        (ended.status == 0 || ended.status == 128 + SIGKILL ||
+         ended.status == 128 + SIGINT));
+    CHECK(ended.err.empty());
+  }
+  CHECK(kills > 0);
+  const auto last = test::run(command(folder / "killed"), folder.path());
+  INFO(last.out << last.err);
+  REQUIRE(last.status == 0);
+  check_same_results(folder / "whole", folder / "killed");
+}
+
+TEST_CASE("nas_bench_macro: another run's results are not taken for its own") {
+  const test::TemporaryFolder folder;
+  const auto out = folder / "run";
+  const auto first = test::run(command(out), folder.path());
+  REQUIRE(first.status == 0);
+  const auto other = test::run(command(out, {"--seed", "3"}), folder.path());
+  CHECK(other.status == 1);
+  CHECK_THAT(
+      other.err, ContainsSubstring("is of another run: expected --seed 3"));
+  test::fs::remove(out / "supernet.pt");
+  const auto left = test::run(command(out), folder.path());
+  CHECK(left.status == 1);
+  CHECK_THAT(
+      left.err,
+      StartsWith("nas_bench_macro: --out: expected a folder without results of "
+                 "another run, got '"));
+  const auto anew = test::run(command(out, {"--overwrite"}), folder.path());
+  CHECK(anew.status == 0);
+  CHECK(test::fs::exists(out / "supernet.pt"));
+}
+
+TEST_CASE("nas_bench_macro: what the table says of a net") {
+  const test::TemporaryFolder folder;
+  const auto run = test::run(
+      {NAS_BENCH_MACRO_PROGRAM, "--net", "12012201", "--budget", "50e6"},
+      folder.path());
+  CHECK(run.status == 0);
+  CHECK(
+      run.out ==
+      "this net          12012201   1.47 M parameters   63.12 M FLOPs  91.46 % "
+      " "
+      "above the budget\n"
+      "best in budget    21201200   0.90 M parameters   49.85 M FLOPs  92.17 % "
+      " "
+      "rank 1\n");
+  const auto bad =
+      test::run({NAS_BENCH_MACRO_PROGRAM, "--net", "1201220"}, folder.path());
+  CHECK(bad.status == 1);
+  CHECK(
+      bad.err ==
+      "nas_bench_macro: expected an architecture of 8 digits "
+      "from 0 to 2, got '1201220'\n");
+}
+
+TEST_CASE("nas_bench_macro: a budget that leaves no path, or one") {
+  const test::TemporaryFolder folder;
+  const auto none =
+      test::run(command(folder / "none", {"--budget", "7e6"}), folder.path());
+  CHECK(none.status == 1);
+  CHECK_THAT(none.err, ContainsSubstring("macs"));
+  const auto one = test::run(
+      command(folder / "one", {"--budget", "7713280"}), folder.path());
+  INFO(one.out << one.err);
+  CHECK(one.status == 0);
+  CHECK_THAT(one.out, ContainsSubstring("Found: 00000000 of 1 paths"));
+}
+
+}  // namespace nas_bench_macro
