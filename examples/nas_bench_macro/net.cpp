@@ -22,6 +22,9 @@ namespace gp = gatedpaths;
 namespace nn = torch::nn;
 
 constexpr std::int64_t kImageChannels = 3;
+constexpr auto kIdentity = "identity";
+constexpr auto kExpand3Kernel3 = "expand3_kernel3";
+constexpr auto kExpand6Kernel5 = "expand6_kernel5";
 
 struct Block {
   std::int64_t in = 0;
@@ -96,9 +99,9 @@ gp::AnyBranch identity(const Block& block) {
 
 gp::ChoiceBlock<> choice(const Block& block) {
   return gp::ChoiceBlock<>(
-      {{"identity", identity(block)},
-       {"expand3_kernel3", InvertedResidual(block, 3, 3)},
-       {"expand6_kernel5", InvertedResidual(block, 6, 5)}});
+      {{kIdentity, identity(block)},
+       {kExpand3Kernel3, InvertedResidual(block, 3, 3)},
+       {kExpand6Kernel5, InvertedResidual(block, 6, 5)}});
 }
 
 std::int64_t scaled(std::int64_t channels, double width) {
@@ -149,6 +152,16 @@ std::vector<gp::Stage> NetImpl::stages() {
   }
   stages.emplace_back(head_);
   return stages;
+}
+
+std::shared_ptr<const gp::SpaceLayout> layout() {
+  std::vector<gp::GateLayout> gates;
+  for (std::int64_t block = 0; block < kBlocks; ++block) {
+    gates.push_back(
+        {.name = fmt::format("blocks.{}", block),
+         .branch_names = {kIdentity, kExpand3Kernel3, kExpand6Kernel5}});
+  }
+  return std::make_shared<const gp::SpaceLayout>(std::move(gates));
 }
 
 std::string architecture(const gp::Path& path) {

@@ -14,6 +14,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,6 +58,10 @@ class NetImpl : public torch::nn::Cloneable<NetImpl> {
 };
 
 TORCH_MODULE(Net);
+
+/// The space of a `Net` without one, for searches on the table alone. Path
+/// number n has the choices that are the digits of n to the base 3.
+std::shared_ptr<const gatedpaths::SpaceLayout> layout();
 
 /// The benchmark's text of a path, a digit a block: 0 the identity (a 1x1
 /// convolution where the shape changes), 1 an inverted residual of expansion 3

@@ -40,6 +40,7 @@ TEST_CASE("NAS-Bench-Macro: all nets have the published parameters and FLOPs") {
 TEST_CASE("NAS-Bench-Macro: a path's text, and back") {
   Net net(NetOptions{.width = 0.25});
   const gp::PathSpace space(net);
+  CHECK(*layout() == *space.layout());
   for (const uint64_t i : {0, 1, 2, 3, 1000, 6560}) {
     const auto path = space.at(i);
     const auto text = architecture(path);
