@@ -33,4 +33,7 @@ void cifar10_metrics(Bytes bytes);
 void cifar10_position(Bytes bytes);
 void cifar10_records(Bytes bytes);
 
+// The program examples/nas_bench_201.
+void nas_bench_201_architecture(Bytes bytes);
+
 }  // namespace gatedpaths::fuzz

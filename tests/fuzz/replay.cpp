@@ -38,6 +38,9 @@ const std::map<std::string, void (*)(Bytes)> kHarnesses = {
     {"cifar10_position", cifar10_position},
     {"cifar10_records", cifar10_records},
 #endif
+#ifdef GATEDPATHS_FUZZ_NAS_BENCH_201
+    {"nas_bench_201_architecture", nas_bench_201_architecture},
+#endif
 };
 
 std::vector<fs::path> files_of(const fs::path& path) {
