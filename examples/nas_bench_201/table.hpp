@@ -16,7 +16,8 @@ namespace nas_bench_201 {
 
 /// The images that an accuracy is of. Those of `kCifar10Test` were classified
 /// by nets trained on training and validation images, all others by nets
-/// trained on the training images alone.
+/// trained on the training images alone; `kCifar10Valid` has the mean of two
+/// trainings.
 enum class Images {
   kCifar10Valid,
   kCifar10Test,
