@@ -105,7 +105,7 @@ class ReductionImpl : public nn::Cloneable<ReductionImpl> {
 
 TORCH_MODULE(Reduction);
 
-void check(const char* name, std::int64_t value) {
+void check_option(const char* name, std::int64_t value) {
   TORCH_CHECK_VALUE(
       0 < value && value <= kMost,
       fmt::format(
@@ -113,6 +113,16 @@ void check(const char* name, std::int64_t value) {
           name,
           kMost,
           value));
+}
+
+void check_index(const char* name, std::int64_t index, std::size_t count) {
+  TORCH_CHECK_INDEX(
+      0 <= index && index < static_cast<std::int64_t>(count),
+      fmt::format(
+          "nas_bench_201::Operation: expected {} from 0 to {}, got {}",
+          name,
+          static_cast<std::int64_t>(count) - 1,
+          index));
 }
 
 }  // namespace
@@ -124,12 +134,18 @@ OperationImpl::OperationImpl(
 }
 
 void OperationImpl::reset() {
+  check_index("an operation", operation_, kOperations.size());
   cells_.clear();
-  const auto name = kOperations.at(static_cast<std::size_t>(operation_));
+  const auto name = kOperations[static_cast<std::size_t>(operation_)];
   for (std::size_t i = 0; i < channels_.size(); ++i) {
     cells_.push_back(
         register_module(std::to_string(i), make_operation(name, channels_[i])));
   }
+}
+
+void OperationImpl::set_cell(std::int64_t cell) {
+  check_index("a cell", cell, cells_.size());
+  cell_ = cell;
 }
 
 torch::Tensor OperationImpl::forward(const torch::Tensor& x) {
@@ -141,9 +157,9 @@ NetImpl::NetImpl(const NetOptions& options) : options_(options) {
 }
 
 void NetImpl::reset() {
-  check("channels", options_.channels);
-  check("cells", options_.cells);
-  check("classes", options_.classes);
+  check_option("channels", options_.channels);
+  check_option("cells", options_.cells);
+  check_option("classes", options_.classes);
   auto channels = options_.channels;
   stem_ = register_module(
       "stem",
@@ -181,6 +197,12 @@ void NetImpl::reset() {
 }
 
 torch::Tensor NetImpl::forward(const torch::Tensor& images) {
+  TORCH_CHECK_VALUE(
+      images.dim() == 4 && images.size(1) == kImageChannels &&
+          images.size(2) % 4 == 0 && images.size(3) % 4 == 0,
+      "nas_bench_201::Net::forward: expected [N, 3, H, W] with multiples of 4 "
+      "as H and W, got ",
+      images.sizes());
   auto x = stem_->forward(images);
   for (std::int64_t cell = 0; cell < kStages * options_.cells; ++cell) {
     if (cell > 0 && cell % options_.cells == 0) {

@@ -28,13 +28,17 @@ struct NetOptions {
 class OperationImpl : public torch::nn::Cloneable<OperationImpl> {
  public:
   /// The operation of this number, in cells with so many channels each.
+  ///
+  /// Throws: `c10::IndexError` for an operation that there is not.
   OperationImpl(std::int64_t operation, std::vector<std::int64_t> channels);
 
   /// Makes the modules of all cells, with fresh weights.
   void reset() override;
 
-  /// Which cell's turn it is.
-  void set_cell(std::int64_t cell) noexcept { cell_ = cell; }
+  /// Says which cell's turn it is; at first that of cell 0.
+  ///
+  /// Throws: `c10::IndexError` for a cell that there is not.
+  void set_cell(std::int64_t cell);
 
   /// Runs that cell's: from [N, C, H, W] to the same.
   torch::Tensor forward(const torch::Tensor& x);
@@ -55,7 +59,7 @@ TORCH_MODULE(Operation);
 /// cell, and a branch of it holds that operation for all of them. So the space
 /// is `layout()`, whatever the options, and a path's text is a cell's; what
 /// takes a network and a path (`CostModel`, `evaluate`, `derive`, ...) takes
-/// this one.
+/// this one. (A gate that draws by itself does so anew in each cell.)
 class NetImpl : public torch::nn::Cloneable<NetImpl> {
  public:
   /// Throws: `c10::ValueError` for options that are not above 0, or beyond
@@ -68,9 +72,11 @@ class NetImpl : public torch::nn::Cloneable<NetImpl> {
   /// Takes images [N, 3, H, W], H and W multiples of 4 (32 x 32 in the
   /// benchmark, 16 x 16 of ImageNet16-120), gives the logits of the classes
   /// [N, classes].
+  ///
+  /// Throws: `c10::ValueError` for another shape.
   torch::Tensor forward(const torch::Tensor& images);
 
-  /// What the benchmark gives as FLOPs for what the net costs: the
+  /// What the benchmark gives as FLOPs for what the net costs on one image: the
   /// multiply-accumulates, and an addition for each bias.
   std::int64_t published_flops(const gatedpaths::PathCost& cost) const {
     return cost.macs + options_.classes;

@@ -6,16 +6,20 @@
 #include "support/errors.hpp"
 
 #include <gatedpaths/exchange/derive.hpp>
+#include <gatedpaths/learning/mixture_estimator.hpp>
+#include <gatedpaths/learning/path_logits.hpp>
 #include <gatedpaths/paths/path_space.hpp>
 #include <gatedpaths/paths/uniform_sampler.hpp>
 #include <gatedpaths/search/cost_model.hpp>
 #include <gatedpaths/search/evaluate.hpp>
 
+#include <c10/util/StringUtil.h>
 #include <torch/types.h>
 
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -323,6 +327,53 @@ TEST_CASE("NAS-Bench-201: paths of the net are evaluated") {
   }
 }
 
+TEST_CASE("NAS-Bench-201: logits learn from each cell that a gate runs in") {
+  torch::manual_seed(8);
+  auto net = small_net();
+  net->to(torch::kDouble);
+  net->train();
+  const gp::PathSpace space(net);
+  gp::PathLogits logits(space);
+  logits->to(torch::kDouble);
+  gp::MixtureEstimator estimator(logits, space, /*seed=*/1);
+  const auto images = torch::randn({4, 3, 8, 8}, torch::kDouble);
+  const auto objective = [&] {
+    estimator.apply();
+    return estimator.objective(net->forward(images).square().mean());
+  };
+  objective().backward();
+  estimator.finish_step();
+  constexpr double kStep = 1e-5;
+  for (auto& gate : logits->parameters()) {
+    double change = 0;
+    for (const double sign : {1.0, -1.0}) {
+      gate.data()[3] += sign * kStep;
+      change += sign * objective().item<double>();
+      estimator.finish_step();
+      gate.data()[3] -= sign * kStep;
+    }
+    const auto gradient = gate.grad()[3].item<double>();
+    CHECK(std::abs(gradient) > 1e-6);
+    CHECK(std::abs(change / (2 * kStep) - gradient) < 1e-6);
+  }
+}
+
+TEST_CASE(
+    "NAS-Bench-201: images that a net cannot take are refused", "[error]") {
+  Net net(NetOptions{.channels = 1, .cells = 1});
+  for (const std::vector<std::int64_t>& sizes :
+       std::vector<std::vector<std::int64_t>>{
+           {3, 8, 8}, {2, 1, 8, 8}, {2, 3, 10, 8}, {2, 3, 8, 9}}) {
+    const auto images = torch::zeros(sizes);
+    CHECK(
+        test::message_of<c10::ValueError>([&] { net->forward(images); }) ==
+        "nas_bench_201::Net::forward: expected [N, 3, H, W] with multiples of "
+        "4 "
+        "as H and W, got " +
+            c10::str(images.sizes()));
+  }
+}
+
 TEST_CASE("NAS-Bench-201: options that make no net are refused", "[error]") {
   const auto refusal = [](const NetOptions& options) {
     return test::message_of<c10::ValueError>([&] { Net net(options); });
@@ -340,6 +391,18 @@ TEST_CASE("NAS-Bench-201: options that make no net are refused", "[error]") {
       refusal({.channels = std::numeric_limits<std::int64_t>::max()}) ==
       "nas_bench_201::Net: expected channels from 1 to 100000, got "
       "9223372036854775807");
+  const auto no_operation = [](std::int64_t number) {
+    return test::message_of<c10::IndexError>(
+        [&] { Operation(number, std::vector<std::int64_t>{4}); });
+  };
+  CHECK(
+      no_operation(5) ==
+      "nas_bench_201::Operation: expected an operation from 0 to 4, got 5");
+  CHECK(no_operation(-1).ends_with(", got -1"));
+  Operation operation(3, std::vector<std::int64_t>{4, 8});
+  CHECK(test::message_of<c10::IndexError>([&] {
+          operation->set_cell(2);
+        }) == "nas_bench_201::Operation: expected a cell from 0 to 1, got 2");
 }
 
 }  // namespace nas_bench_201
