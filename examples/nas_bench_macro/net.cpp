@@ -116,6 +116,15 @@ std::int64_t scaled(std::int64_t channels, double width) {
   return static_cast<std::int64_t>(result);
 }
 
+void check_space(std::uint64_t hash) {
+  TORCH_CHECK_VALUE(
+      hash == layout()->hash(),
+      fmt::format(
+          "nas_bench_macro: expected the space {:#018x}, got {:#018x}",
+          layout()->hash(),
+          hash));
+}
+
 }  // namespace
 
 NetImpl::NetImpl(const NetOptions& options) : options_(options) {
@@ -155,16 +164,20 @@ std::vector<gp::Stage> NetImpl::stages() {
 }
 
 std::shared_ptr<const gp::SpaceLayout> layout() {
-  std::vector<gp::GateLayout> gates;
-  for (std::int64_t block = 0; block < kBlocks; ++block) {
-    gates.push_back(
-        {.name = fmt::format("blocks.{}", block),
-         .branch_names = {kIdentity, kExpand3Kernel3, kExpand6Kernel5}});
-  }
-  return std::make_shared<const gp::SpaceLayout>(std::move(gates));
+  static const auto space = [] {
+    std::vector<gp::GateLayout> gates;
+    for (std::int64_t block = 0; block < kBlocks; ++block) {
+      gates.push_back(
+          {.name = fmt::format("blocks.{}", block),
+           .branch_names = {kIdentity, kExpand3Kernel3, kExpand6Kernel5}});
+    }
+    return std::make_shared<const gp::SpaceLayout>(std::move(gates));
+  }();
+  return space;
 }
 
 std::string architecture(const gp::Path& path) {
+  check_space(path.space_hash());
   std::string text;
   for (const auto& [gate, open] : path) {
     text += static_cast<char>('0' + open[0]);
@@ -178,6 +191,7 @@ bool is_architecture(std::string_view text) {
 }
 
 gp::Path path_of(const gp::SpaceLayout& space, std::string_view architecture) {
+  check_space(space.hash());
   TORCH_CHECK_VALUE(
       is_architecture(architecture),
       fmt::format(

@@ -66,6 +66,8 @@ std::shared_ptr<const gatedpaths::SpaceLayout> layout();
 /// The benchmark's text of a path, a digit a block: 0 the identity (a 1x1
 /// convolution where the shape changes), 1 an inverted residual of expansion 3
 /// and kernel 3, 2 one of 6 and 5.
+///
+/// Throws: `c10::ValueError` for a path of another space.
 std::string architecture(const gatedpaths::Path& path);
 
 /// Whether this is such a text: eight of the digits 0, 1, 2.
@@ -73,7 +75,8 @@ bool is_architecture(std::string_view text);
 
 /// The path that it stands for, of the space of a `Net`.
 ///
-/// Throws: `c10::ValueError` for another text than eight of the digits 0, 1, 2.
+/// Throws: `c10::ValueError` for another text than eight of the digits 0, 1, 2,
+/// and for another space.
 gatedpaths::Path path_of(
     const gatedpaths::SpaceLayout& space, std::string_view architecture);
 

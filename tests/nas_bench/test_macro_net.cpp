@@ -10,6 +10,7 @@
 #include <gatedpaths/search/cost_model.hpp>
 
 #include <string>
+#include <vector>
 
 namespace nas_bench_macro {
 
@@ -57,6 +58,20 @@ TEST_CASE("NAS-Bench-Macro: a path's text, and back") {
         "got '" +
             std::string(text) + "'");
   }
+}
+
+TEST_CASE("NAS-Bench-Macro: paths of another space are refused", "[error]") {
+  // Of more gates than blocks.
+  std::vector<gp::GateLayout> gates;
+  for (const auto* name : {"a", "b", "c", "d", "e", "f", "g", "h", "i"}) {
+    gates.push_back({.name = name, .branch_names = {"x", "y", "z"}});
+  }
+  const gp::SpaceLayout other(gates);
+  CHECK(test::message_of<c10::ValueError>([&] {
+          static_cast<void>(path_of(other, "00000000"));
+        }).starts_with("nas_bench_macro: expected the space 0x"));
+  CHECK_THROWS_AS(architecture(other.at(0)), c10::ValueError);
+  CHECK_THROWS_AS(architecture(gp::Path()), c10::ValueError);
 }
 
 TEST_CASE("NAS-Bench-Macro: the stages make the forward") {
