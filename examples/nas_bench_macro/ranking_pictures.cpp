@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "ranking_pictures.hpp"
 
-#include "src/search/plot_svg.hpp"
+#include <gatedpaths/search/plot.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -12,8 +12,9 @@
 namespace nas_bench_macro {
 namespace {
 
-using gatedpaths::detail::PlotPoint;
-using gatedpaths::detail::PlotSeries;
+using gatedpaths::PlotMark;
+using gatedpaths::PlotPoint;
+using gatedpaths::PlotSeries;
 
 constexpr auto kAllColour = "#c0c8d4";
 constexpr auto kBestColour = "#1f77b4";
@@ -55,13 +56,13 @@ double value_of(const Options& options, const Score& score) {
 std::string supernet_against_table_svg(
     const Options& options, const Table& table, const Scores& scores) {
   const bool by_loss = options.score == "loss";
-  PlotSeries nets{.label = "a net", .colour = kBestColour};
+  PlotSeries nets{.label = "a net", .colour = kBestColour, .dot_size = 2};
   for (const auto& [net, score] : scores) {
     nets.points.push_back(
         {by_loss ? score.loss : 100 * score.accuracy,
          table.at(net).accuracy()});
   }
-  return gatedpaths::detail::plot_svg(
+  return gatedpaths::plot_svg(
       by_loss ? "loss in the supernet, on held-out images"
               : "accuracy in the supernet, on held-out images, in %",
       "published test accuracy, in %",
@@ -73,7 +74,7 @@ std::string accuracy_against_flops_svg(
     const Table& table,
     const Scores& scores,
     const std::string& found) {
-  PlotSeries all{.label = "all nets", .colour = kAllColour};
+  PlotSeries all{.label = "all nets", .colour = kAllColour, .dot_size = 3};
   std::vector<Rated> by_table;
   for (const auto& record : table.records()) {
     all.points.push_back(point_of(record));
@@ -83,13 +84,13 @@ std::string accuracy_against_flops_svg(
   for (const auto& [net, score] : scores) {
     by_supernet.push_back({&table.at(net), value_of(options, score)});
   }
-  return gatedpaths::detail::plot_svg(
+  return gatedpaths::plot_svg(
       "FLOPs, in millions",
       "published test accuracy, in %",
       {std::move(all),
        {.label = "the best for their FLOPs",
         .colour = kBestColour,
-        .is_line = true,
+        .mark = PlotMark::kLine,
         .points = front(std::move(by_table))},
        {.label = "what the supernet takes for these",
         .colour = kRankedColour,

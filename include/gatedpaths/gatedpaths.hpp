@@ -104,6 +104,7 @@
 #include <gatedpaths/search/operation_counter.hpp>
 #include <gatedpaths/search/path_cost.hpp>
 #include <gatedpaths/search/path_metric.hpp>
+#include <gatedpaths/search/plot.hpp>
 #include <gatedpaths/search/predictor_search.hpp>
 #include <gatedpaths/search/random_search.hpp>
 #include <gatedpaths/search/rank_correlation.hpp>

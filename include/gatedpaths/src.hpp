@@ -161,7 +161,7 @@ const int gatedpaths_src_hpp_is_included_twice_or_beside_the_library = 0;
 #include <gatedpaths/src/search/path_regression.cpp>
 #include <gatedpaths/src/search/path_results.cpp>
 #include <gatedpaths/src/search/place_watch.cpp>
-#include <gatedpaths/src/search/plot_svg.cpp>
+#include <gatedpaths/src/search/plot.cpp>
 #include <gatedpaths/src/search/predictor_search.cpp>
 #include <gatedpaths/src/search/random_search.cpp>
 #include <gatedpaths/src/search/rank_correlation.cpp>

@@ -60,10 +60,9 @@ TEST_CASE("NAS-Bench-Macro: too few nets have no ranking", "[error]") {
   for (std::size_t i = 0; i < 19; ++i) {
     scores[table.records()[i].architecture] = {0.5, 1};
   }
-  CHECK(
-      test::message_of<c10::ValueError>([&] {
-        static_cast<void>(agreements(table, scores, 0));
-      }) == "expected the scores of at least 20 nets, got 19");
+  CHECK(test::message_of<c10::ValueError>([&] {
+          static_cast<void>(agreements(table, scores, 0));
+        }) == "expected the scores of at least 20 nets, got 19");
 }
 
 TEST_CASE("NAS-Bench-Macro: the report of a ranking") {
@@ -82,8 +81,7 @@ TEST_CASE("NAS-Bench-Macro: the report of a ranking") {
   CHECK(json["found"]["architecture"] == table.records()[7].architecture);
   CHECK(json["first of the ranking"]["architecture"] == best.architecture);
   CHECK(json["first of the ranking"]["rank"] == 1);
-  CHECK(
-      json["regret"] == best.accuracy() - table.records()[7].accuracy());
+  CHECK(json["regret"] == best.accuracy() - table.records()[7].accuracy());
   CHECK(json["rankings"].size() == 5);
   CHECK(json["nets"] == 6561);
   for (const auto* picture :
@@ -92,17 +90,14 @@ TEST_CASE("NAS-Bench-Macro: the report of a ranking") {
         test::read_file(folder / picture), ContainsSubstring("published"));
   }
   // The one net that was found and is the first of the ranking has one line.
-  const auto same =
-      report(options, table, {}, scores, best.architecture);
-  CHECK_THAT(
-      same, ContainsSubstring("found, 1st ranked " + best.architecture));
+  const auto same = report(options, table, {}, scores, best.architecture);
+  CHECK_THAT(same, ContainsSubstring("found, 1st ranked " + best.architecture));
   CHECK_THAT(same, ContainsSubstring("Regret: 0.00 points."));
 
   options.budget = 7e6;
-  CHECK(
-      test::message_of<c10::ValueError>([&] {
-        static_cast<void>(report(options, table, {}, scores, "00000000"));
-      }).find("expected") != std::string::npos);
+  CHECK(test::message_of<c10::ValueError>([&] {
+          static_cast<void>(report(options, table, {}, scores, "00000000"));
+        }).find("expected") != std::string::npos);
 }
 
 }  // namespace nas_bench_macro

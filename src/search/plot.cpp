@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "plot_svg.hpp"
+#include <gatedpaths/search/plot.hpp>
 
 #include "../text/xml_text.hpp"
 
@@ -11,7 +11,7 @@
 #include <limits>
 #include <utility>
 
-namespace gatedpaths::detail {
+namespace gatedpaths {
 namespace {
 
 // In pixels: the picture, and the rectangle between the axes.
@@ -130,12 +130,34 @@ void draw_axes(
       R"(<text x="{}" y="{}" text-anchor="middle">{}</text>)",
       (kLeft + kRight) / 2,
       kBottom + 38,
-      xml_text(x_label));
+      detail::xml_text(x_label));
   out.line(
       R"(<text x="16" y="{0}" text-anchor="middle" )"
       R"svg(transform="rotate(-90 16 {0})">{1}</text>)svg",
       (kTop + kBottom) / 2,
-      xml_text(y_label));
+      detail::xml_text(y_label));
+}
+
+/// The points' places: the first after `first`, the others after `next`.
+std::string places_of(
+    const PlotAxis& x,
+    const PlotAxis& y,
+    const PlotSeries& series,
+    const char* first,
+    const char* next,
+    const char* end) {
+  std::string places;
+  for (const PlotPoint& point : series.points) {
+    if (is_finite(point)) {
+      places += fmt::format(
+          "{}{:.1f} {:.1f}{}",
+          places.empty() ? first : next,
+          x.place(point.x),
+          y.place(point.y),
+          end);
+    }
+  }
+  return places;
 }
 
 void draw_series(
@@ -143,31 +165,29 @@ void draw_series(
     const PlotAxis& x,
     const PlotAxis& y,
     const PlotSeries& series) {
-  if (series.is_line) {
-    std::string places;
-    for (const PlotPoint& point : series.points) {
-      if (is_finite(point)) {
-        places += fmt::format(
-            "{}{:.1f},{:.1f}",
-            places.empty() ? "" : " ",
-            x.place(point.x),
-            y.place(point.y));
-      }
-    }
-    out.line(
-        R"(<polyline points="{}" fill="none" stroke="{}" stroke-width="2"/>)",
-        places,
-        series.colour);
-    return;
-  }
-  for (const PlotPoint& point : series.points) {
-    if (is_finite(point)) {
+  switch (series.mark) {
+    case PlotMark::kDots:
+      // Lines without a length, of which the ends are round: a dot takes a
+      // third of what a circle does.
       out.line(
-          R"(<circle cx="{:.1f}" cy="{:.1f}" r="2.5" fill="{}"/>)",
-          x.place(point.x),
-          y.place(point.y),
+          R"(<path d="{}" stroke="{}" stroke-width="{}" )"
+          R"(stroke-linecap="round"/>)",
+          places_of(x, y, series, "M", "M", "h0"),
+          series.colour,
+          series.dot_size);
+      return;
+    case PlotMark::kLine:
+      out.line(
+          R"(<path d="{}" fill="none" stroke="{}" stroke-width="2"/>)",
+          places_of(x, y, series, "M", "L", ""),
           series.colour);
-    }
+      return;
+    case PlotMark::kArea:
+      out.line(
+          R"(<path d="{}" fill="{}" fill-opacity="0.15"/>)",
+          places_of(x, y, series, "M", "L", ""),
+          series.colour);
+      return;
   }
 }
 
@@ -199,11 +219,14 @@ std::string plot_svg(
   draw_axes(out, x, y, x_label, y_label);
   int right = kRight;
   for (auto one = series.rbegin(); one != series.rend(); ++one) {
+    if (one->label.empty()) {
+      continue;
+    }
     out.line(
         R"(<text x="{}" y="14" text-anchor="end" fill="{}">{}</text>)",
         right,
         one->colour,
-        xml_text(one->label));
+        detail::xml_text(one->label));
     right -= 8 * static_cast<int>(one->label.size()) + 12;
   }
   for (const PlotSeries& one : series) {
@@ -213,4 +236,4 @@ std::string plot_svg(
   return out.text;
 }
 
-}  // namespace gatedpaths::detail
+}  // namespace gatedpaths
