@@ -42,11 +42,12 @@ std::string numbers_text(const ProgressState& state, double rate) {
       rate > 0 ? clock_text(static_cast<double>(state.steps_left) / rate)
                : std::string("-:--");
   return fmt::format(
-      "{:3.0f} %  {:.0f} {}/s  {}{} left",
+      "{:3.0f} %  {:.{}f} {}/s  {}{} left",
       std::floor(
           100.0 * static_cast<double>(state.step) /
           static_cast<double>(state.steps)),
       rate,
+      rate > 0 && rate < 10 ? 1 : 0,
       state.unit,
       state.label.empty() ? fmt::format("loss {:.4f}  ", state.loss) : "",
       left);

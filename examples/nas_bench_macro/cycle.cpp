@@ -8,14 +8,11 @@
 #include "ranking_report.hpp"
 #include "run_folder.hpp"
 
-#include <gatedpaths/exchange/checkpoint.hpp>
-
-#include <c10/util/Exception.h>
-
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <utility>
@@ -159,22 +156,29 @@ bool Cycle::rank() {
 
 bool Cycle::find() {
   const auto cost = published_cost();
-  const auto history = search(options_, cost, ranking_);
+  const auto history = search(
+      options_,
+      cost,
+      {.score = [this](const auto& paths) { return ranking_.score(paths); },
+       .scores = ranking_.scores()},
+      history_file(options_));
   if (!history) {
     progress_.line("Stopped during the search.");
     return false;
   }
-  const auto& path = history->records()[*history->best()].path;
-  const auto accuracy = derive_found_net(options_, supernet_, ranking_, path);
+  const auto found = found_in(options_, *history);
+  const auto accuracy = derive_found_net(
+      options_, supernet_, ranking_, path_of(*cost.layout(), found));
   progress_.line(fmt::format(
       "Found: {} of {} paths that were looked at; derived: {:.1f} % of {} test "
       "images with the supernet's weights.",
-      architecture(path),
-      history->records().size(),
+      found,
+      std::min(
+          history->records().size(),
+          static_cast<std::size_t>(options_.evaluations)),
       100 * accuracy,
       supernet_.images().test.size()));
-  progress_.line(
-      report(options_, table_, notes(), ranking_.scores(), architecture(path)));
+  progress_.line(report(options_, table_, notes(), ranking_.scores(), found));
   return true;
 }
 

@@ -14,6 +14,7 @@
 #include <gatedpaths/search/regularized_evolution.hpp>
 
 #include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
 
 #include <fmt/format.h>
 
@@ -27,14 +28,6 @@ namespace {
 namespace gp = gatedpaths;
 
 constexpr std::size_t kPathsAtOnce = 8;
-
-std::filesystem::path history_file(const Options& options) {
-  return options.out / fmt::format(
-                           "search_{}_{}_within_{}.jsonl",
-                           options.strategy,
-                           options.score,
-                           options.budget);
-}
 
 std::vector<double> values_of(
     const Options& options, const Score& score, double flops) {
@@ -99,11 +92,23 @@ std::unique_ptr<gp::SearchStrategy> make_strategy(
       layout, options.seed, std::move(with));
 }
 
+std::filesystem::path history_file(const Options& options) {
+  return options.out / fmt::format(
+                           "search_{}_{}_within_{}.jsonl",
+                           options.strategy,
+                           options.score,
+                           options.budget);
+}
+
 std::optional<gp::SearchHistory> search(
-    const Options& options, const gp::CostModel& cost, Ranking& ranking) {
+    const Options& options,
+    const gp::CostModel& cost,
+    const ScoreSource& source,
+    const std::optional<std::filesystem::path>& file) {
   const auto strategy = make_strategy(options, cost);
-  gp::SearchHistory history(
-      cost.layout(), objectives_of(options), history_file(options));
+  auto history =
+      file ? gp::SearchHistory(cost.layout(), objectives_of(options), *file)
+           : gp::SearchHistory(cost.layout(), objectives_of(options));
   history.replay(*strategy);
   const auto wanted = static_cast<std::size_t>(options.evaluations);
   while (history.records().size() < wanted) {
@@ -115,13 +120,15 @@ std::optional<gp::SearchHistory> search(
     if (paths.empty()) {
       break;  // all that keep the budget were asked for
     }
-    if (!ranking.score(paths)) {
+    if (source.score && !source.score(paths)) {
       return std::nullopt;
     }
     for (auto& path : paths) {
       const auto flops = cost.of(path).of(gp::CostKind::kMacs);
-      auto values =
-          values_of(options, ranking.scores().at(architecture(path)), flops);
+      const auto score = source.scores.find(architecture(path));
+      auto values = score == source.scores.end()
+                        ? std::vector<double>()
+                        : values_of(options, score->second, flops);
       history.tell(
           *strategy,
           {.path = std::move(path),
@@ -130,6 +137,30 @@ std::optional<gp::SearchHistory> search(
     }
   }
   return history;
+}
+
+std::string found_in(const Options& options, const gp::SearchHistory& history) {
+  const auto& records = history.records();
+  const auto looked_at =
+      std::min(records.size(), static_cast<std::size_t>(options.evaluations));
+  const bool is_loss = options.score == "loss";
+  const gp::SearchRecord* best = nullptr;
+  for (std::size_t i = 0; i < looked_at; ++i) {
+    const auto& values = records[i].values;
+    if (!values.empty() &&
+        (best == nullptr || (is_loss ? values[0] < best->values[0]
+                                     : values[0] > best->values[0]))) {
+      best = &records[i];
+    }
+  }
+  TORCH_CHECK_VALUE(
+      best != nullptr,
+      fmt::format(
+          "expected a path with a score among the {} that {} looked at, got "
+          "none",
+          looked_at,
+          options.strategy));
+  return architecture(best->path);
 }
 
 }  // namespace nas_bench_macro

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "options.hpp"
-#include "ranking.hpp"
+#include "scores.hpp"
 
 #include <gatedpaths/paths/path.hpp>
 #include <gatedpaths/search/cost_model.hpp>
@@ -12,6 +12,8 @@
 #include <gatedpaths/search/search_strategy.hpp>
 
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,12 +35,31 @@ std::vector<gatedpaths::Objective> objectives_of(const Options& options);
 std::unique_ptr<gatedpaths::SearchStrategy> make_strategy(
     const Options& options, const gatedpaths::CostModel& cost);
 
+/// Where a search has the supernet's scores from.
+struct ScoreSource {
+  /// Sees to it that these paths are scored, as far as they can be. False where
+  /// a signal came first. None: nothing more can be scored.
+  std::function<bool(const std::vector<gatedpaths::Path>& paths)> score{};
+  const Scores& scores;
+};
+
 /// Asks, scores and tells until the strategy has looked at so many paths, and
-/// goes on with a search that was stopped. Gives what was found out; none where
-/// a signal came first.
+/// goes on with a search that was stopped, whose history is in `file`; without
+/// one it is in memory. Paths without a score are told as failures. Gives what
+/// was found out; none where a signal came first.
 std::optional<gatedpaths::SearchHistory> search(
     const Options& options,
     const gatedpaths::CostModel& cost,
-    Ranking& ranking);
+    const ScoreSource& source,
+    const std::optional<std::filesystem::path>& file);
+
+/// The file for the history of such a search.
+std::filesystem::path history_file(const Options& options);
+
+/// The best net among the first records, as many as the strategy may look at.
+///
+/// Throws: `c10::ValueError` where all were failures.
+std::string found_in(
+    const Options& options, const gatedpaths::SearchHistory& history);
 
 }  // namespace nas_bench_macro

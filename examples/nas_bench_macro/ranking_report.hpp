@@ -4,7 +4,6 @@
 #pragma once
 
 #include "options.hpp"
-#include "path_search.hpp"
 #include "scores.hpp"
 #include "table.hpp"
 
@@ -23,8 +22,8 @@ std::string report(
     const Scores& scores,
     const std::string& found);
 
-/// Prints that of the ranking that the options name: the best of it within the
-/// budget stands for what a search has found.
+/// Searches the ranking that the options name, as the run did that made it, and
+/// prints the report.
 void report_ranking(const Options& options);
 
 }  // namespace nas_bench_macro

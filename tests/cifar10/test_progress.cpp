@@ -126,6 +126,11 @@ TEST_CASE("progress: the bar shows rate, loss and time left", "[cifar10]") {
         Catch::Matchers::StartsWith("ranking [#") &&
             Catch::Matchers::EndsWith("] 50 %  200 paths/s  0:30 left"));
   }
+  SECTION("with a decimal where it is slow") {
+    CHECK_THAT(
+        bar_text(state, 6.66, 79),
+        Catch::Matchers::ContainsSubstring(" 6.7 steps/s "));
+  }
   SECTION("before a rate is known") {
     CHECK_THAT(bar_text(state, 0, 79), Catch::Matchers::EndsWith("-:-- left"));
   }
