@@ -161,7 +161,7 @@ void add_training_flags(CLI::App& app, Options& options) {
       ->type_name("yes|no")
       ->group(kGroup)
       ->transform(checked(cifar10::either("yes", "no")))
-      ->default_str("yes");
+      ->default_str("no");
   add(app,
       kGroup,
       "--seed",
@@ -220,10 +220,7 @@ void add_run_flags(CLI::App& app, Options& options) {
   app.add_flag(
          "--full",
          options.full,
-         fmt::format(
-             "Width {} and {} epochs: an hour more",
-             kFullScale.width,
-             kFullScale.epochs))
+         fmt::format("{} epochs: an hour more", kFullScale.epochs))
       ->group(kGroup);
   auto* out =
       add(app,

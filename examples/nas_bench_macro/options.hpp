@@ -13,9 +13,9 @@ namespace nas_bench_macro {
 
 /// How large a run is: what depends on the images and on the time there is.
 struct Scale {
-  double width = 0.25;               ///< See `NetOptions`.
-  std::int64_t side = 32;            ///< Of the images: 8, 16 or 32.
-  std::int64_t epochs = 40;          ///< Passes over the images to train on.
+  double width = 1;                  ///< See `NetOptions`.
+  std::int64_t side = 16;            ///< Of the images: 8, 16 or 32.
+  std::int64_t epochs = 20;          ///< Passes over the images to train on.
   std::int64_t held_out = 1000;      ///< Training images that only rank paths.
   std::int64_t recalibration = 512;  ///< Images for batch norm; 0: none.
 };
@@ -23,14 +23,10 @@ struct Scale {
 /// On CIFAR-10, within half an hour of two cores.
 inline constexpr Scale kDefaultScale{};
 /// With --full, within an hour and a half of two cores.
-inline constexpr Scale kFullScale{.width = 0.5, .epochs = 60};
+inline constexpr Scale kFullScale{.epochs = 75};
 /// Without CIFAR-10: the cycle in a minute or two; its ranking means nothing.
 inline constexpr Scale kMadeImagesScale{
-    .width = 0.125,
-    .side = 16,
-    .epochs = 1,
-    .held_out = 100,
-    .recalibration = 32};
+    .width = 0.125, .epochs = 1, .held_out = 100, .recalibration = 32};
 
 /// The data, the stages in their order, and where they leave their files.
 struct Options {
@@ -49,7 +45,7 @@ struct Options {
   double lr = 0.05;              ///< At the start, of a cosine to 0.
   double momentum = 0.9;         ///< Nesterov's.
   double weight_decay = 4e-5;    ///< Of SGD, as FairNAS has it.
-  bool augment = true;           ///< See `augmented`.
+  bool augment = false;          ///< See `augmented`.
   std::uint64_t seed = 0;        ///< Of all stages.
 
   // ---- The ranking ----
