@@ -22,6 +22,11 @@ constexpr int kRight = 620;
 constexpr int kTop = 20;
 constexpr int kBottom = 345;
 
+// In pixels, too.
+constexpr int kLegendRow = 16;
+constexpr int kLegendLetter = 8;  // more than most of them take
+constexpr int kLegendGap = 12;
+
 struct PlotTick {
   double at;  // in pixels
   std::string text;
@@ -191,6 +196,47 @@ void draw_series(
   }
 }
 
+int legend_width(const PlotSeries& series) {
+  return kLegendLetter * static_cast<int>(series.label.size()) + kLegendGap;
+}
+
+/// The series that have a label, as many in a row as there is room for.
+std::vector<std::vector<const PlotSeries*>> legend_rows(
+    const std::vector<PlotSeries>& series) {
+  std::vector<std::vector<const PlotSeries*>> rows(1);
+  int room = kRight;
+  for (const PlotSeries& one : series) {
+    if (one.label.empty()) {
+      continue;
+    }
+    if (legend_width(one) > room && !rows.back().empty()) {
+      rows.emplace_back();
+      room = kRight;
+    }
+    room -= legend_width(one);
+    rows.back().push_back(&one);
+  }
+  return rows;
+}
+
+void draw_legend(
+    PlotWriter& out, const std::vector<std::vector<const PlotSeries*>>& rows) {
+  int y = 14;
+  for (const auto& row : rows) {
+    int right = kRight;
+    for (auto one = row.rbegin(); one != row.rend(); ++one) {
+      out.line(
+          R"(<text x="{}" y="{}" text-anchor="end" fill="{}">{}</text>)",
+          right,
+          y,
+          (*one)->colour,
+          detail::xml_text((*one)->label));
+      right -= legend_width(**one);
+    }
+    y += kLegendRow;
+  }
+}
+
 }  // namespace
 
 std::string plot_svg(
@@ -209,29 +255,22 @@ std::string plot_svg(
   }
   x.finish();
   y.finish();
+  const auto legend = legend_rows(series);
+  const int below = kLegendRow * static_cast<int>(legend.size() - 1);
   PlotWriter out;
   out.line(
       R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" )"
       R"(viewBox="0 0 {0} {1}" font-family="sans-serif" font-size="12">)",
       kWidth,
-      kHeight);
+      kHeight + below);
   out.line(R"(<rect width="100%" height="100%" fill="white"/>)");
+  draw_legend(out, legend);
+  out.line(R"svg(<g transform="translate(0 {})">)svg", below);
   draw_axes(out, x, y, x_label, y_label);
-  int right = kRight;
-  for (auto one = series.rbegin(); one != series.rend(); ++one) {
-    if (one->label.empty()) {
-      continue;
-    }
-    out.line(
-        R"(<text x="{}" y="14" text-anchor="end" fill="{}">{}</text>)",
-        right,
-        one->colour,
-        detail::xml_text(one->label));
-    right -= 8 * static_cast<int>(one->label.size()) + 12;
-  }
   for (const PlotSeries& one : series) {
     draw_series(out, x, y, one);
   }
+  out.line("</g>");
   out.line("</svg>");
   return out.text;
 }

@@ -31,8 +31,8 @@ struct PlotSeries {
 };
 
 /// A plot as an SVG: axes that hold all points, with round numbers and labels,
-/// and the series, later ones above earlier ones. Thousands of dots take about
-/// 16 bytes each.
+/// a legend of as many rows as it takes, and the series, later ones above
+/// earlier ones. Thousands of dots take about 16 bytes each.
 ///
 /// Example:
 /// ```

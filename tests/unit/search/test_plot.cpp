@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 
+#include <cstddef>
 #include <limits>
 #include <string>
 #include <vector>
@@ -48,6 +49,27 @@ TEST_CASE("plot_svg: many dots stay small", "[search]") {
   CHECK(
       plot_svg("x", "y", {{.colour = "red", .points = points}}).size() <
       120'000);
+}
+
+TEST_CASE("plot_svg: a legend takes as many rows as it needs", "[search]") {
+  const auto plot = [](size_t series, size_t letters) {
+    return plot_svg(
+        "x",
+        "y",
+        std::vector<PlotSeries>(
+            series, {.label = std::string(letters, 'n'), .colour = "red"}));
+  };
+  const auto one_row = plot(3, 20);
+  CHECK_THAT(one_row, ContainsSubstring("height=\"400\""));
+  CHECK_THAT(one_row, ContainsSubstring("translate(0 0)"));
+  CHECK_THAT(one_row, !ContainsSubstring("y=\"30\""));
+  const auto two_rows = plot(4, 20);
+  CHECK_THAT(two_rows, ContainsSubstring("height=\"416\""));
+  CHECK_THAT(two_rows, ContainsSubstring("translate(0 16)"));
+  CHECK_THAT(two_rows, ContainsSubstring("<text x=\"620\" y=\"30\""));
+  // One that is too wide for any row has one to itself.
+  CHECK_THAT(plot(1, 200), ContainsSubstring("height=\"400\""));
+  CHECK_THAT(plot(2, 200), ContainsSubstring("height=\"416\""));
 }
 
 TEST_CASE("plot_svg: holds any numbers", "[search]") {
