@@ -14,7 +14,6 @@ namespace {
 
 namespace gp = gatedpaths;
 
-constexpr std::size_t kLeastNets = 20;
 constexpr std::size_t kBestPart = 10;
 
 using Values = std::vector<double>;

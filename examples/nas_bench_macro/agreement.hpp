@@ -15,6 +15,9 @@
 
 namespace nas_bench_macro {
 
+/// Fewer have no best tenth worth the name.
+inline constexpr std::size_t kLeastNets = 20;
+
 /// How well one thing ranks the nets as the table does.
 struct Agreement {
   std::string what{};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "command_line.hpp"
 
+#include "agreement.hpp"
 #include "flag_checks.hpp"
 #include "flags.hpp"
 #include "path_search.hpp"
@@ -174,13 +175,16 @@ void add_training_flags(CLI::App& app, Options& options) {
 
 void add_search_flags(CLI::App& app, Options& options) {
   constexpr auto kGroup = "Search";
-  add(app,
+  add(
+      app,
       kGroup,
       "--rank",
       options.rank,
       "N",
-      whole_number(0, kMost),
-      "Random paths to rank; 0: all 6,561");
+      [](std::string& text) {
+        return text == "0" ? "" : whole_number(kLeastNets, kMost)(text);
+      },
+      "Random paths to rank, 20 at least; 0: all 6,561");
   add(app,
       kGroup,
       "--budget",

@@ -36,6 +36,7 @@ double seconds_since(Clock::time_point start) {
 Cycle::Cycle(const Options& options, SearchImages images)
     : options_(options),
       table_(NAS_BENCH_MACRO_TABLE),
+      cost_(published_cost()),
       progress_(stdout),
       supernet_(options_, std::move(images)),
       ranking_(options_, supernet_, progress_) {}
@@ -75,7 +76,8 @@ void Cycle::announce() {
 
 bool Cycle::train() {
   const auto file = supernet_file(options_.out);
-  if (!fs::exists(file) || options_.overwrite) {
+  const bool is_resumed = fs::exists(file) && !options_.overwrite;
+  if (!is_resumed) {
     clear_run_folder(options_.out, options_.overwrite);
   } else {
     supernet_.resume(file);
@@ -86,9 +88,11 @@ bool Cycle::train() {
         supernet_.total_steps()));
   }
   const auto steps_per_epoch = supernet_.steps_per_epoch();
-  cifar10::Metrics metrics(
-      options_.out / "training.jsonl",
-      supernet_.steps_done() / steps_per_epoch);
+  const auto metrics_file = options_.out / "training.jsonl";
+  auto metrics =
+      is_resumed ? cifar10::Metrics(
+                       metrics_file, supernet_.steps_done() / steps_per_epoch)
+                 : cifar10::Metrics(metrics_file);
   metrics.write(
       {{"event", "start"},
        {"step", supernet_.steps_done()},
@@ -155,10 +159,9 @@ bool Cycle::rank() {
 }
 
 bool Cycle::find() {
-  const auto cost = published_cost();
   const auto history = search(
       options_,
-      cost,
+      cost_,
       {.score = [this](const auto& paths) { return ranking_.score(paths); },
        .scores = ranking_.scores()},
       history_file(options_));
@@ -168,7 +171,7 @@ bool Cycle::find() {
   }
   const auto found = found_in(options_, *history);
   const auto accuracy = derive_found_net(
-      options_, supernet_, ranking_, path_of(*cost.layout(), found));
+      options_, supernet_, ranking_, path_of(*cost_.layout(), found));
   progress_.line(fmt::format(
       "Found: {} of {} paths that were looked at; derived: {:.1f} % of {} test "
       "images with the supernet's weights.",
@@ -188,6 +191,7 @@ int Cycle::stop(const std::string& command) {
 }
 
 int Cycle::run(const std::string& command) {
+  make_strategy(options_, cost_);  // before hours for a budget that none keeps
   announce();
   if (!train() || !rank() || !find()) {
     return stop(command);

@@ -10,7 +10,7 @@
 #include "supernet.hpp"
 #include "table.hpp"
 
-#include <gatedpaths/paths/path.hpp>
+#include <gatedpaths/search/cost_model.hpp>
 
 #include <string>
 #include <vector>
@@ -41,6 +41,7 @@ class Cycle {
 
   Options options_;
   Table table_;
+  gatedpaths::CostModel cost_;
   cifar10::Progress progress_;
   Supernet supernet_;
   Ranking ranking_;

@@ -38,7 +38,9 @@ constexpr double kLossMemory = 0.99;
 
 Net seeded_net(const Options& options) {
   torch::manual_seed(options.seed);
-  return Net(NetOptions{.width = options.scale.width});
+  Net net(NetOptions{.width = options.scale.width});
+  net->to(torch::Device(options.device));
+  return net;
 }
 
 void to_device(cifar10::Images& images, const torch::Device& device) {
@@ -90,7 +92,6 @@ Supernet::Supernet(const Options& options, SearchImages images)
               .nesterov(options.momentum > 0)
               .weight_decay(options.weight_decay)),
       open_optimizer_(net_.ptr(), space_, optimizer_) {
-  net_->to(torch::Device(options.device));
   net_->train();
   if (options.estimator.empty()) {
     sampler_ = make_sampler(options.sampler, space_, options.seed);

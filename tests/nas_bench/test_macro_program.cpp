@@ -9,6 +9,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstddef>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,29 +24,31 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 using Words = std::vector<std::string>;
 
-/// A run of a second or two: images of 8 x 8 pixels, some of the paths.
+/// A run of a second or two: images of 8 x 8 pixels, some of the paths. `more`
+/// has flags, each with a value but for the last, in the place of these.
 Words command(const test::fs::path& out, const Words& more = {}) {
-  Words words = {
-      NAS_BENCH_MACRO_PROGRAM,
-      "--limit",
-      "600",
-      "--side",
-      "8",
-      "--epochs",
-      "2",
-      "--rank",
-      "60",
-      "--evaluations",
-      "40",
-      "--held-out",
-      "40",
-      "--recalibrate",
-      "16",
-      "--threads",
-      "1",
-      "--out",
-      out.string()};
-  words.insert(words.end(), more.begin(), more.end());
+  std::map<std::string, std::string> flags = {
+      {"--limit", "600"},
+      {"--side", "8"},
+      {"--epochs", "2"},
+      {"--rank", "60"},
+      {"--evaluations", "40"},
+      {"--held-out", "40"},
+      {"--recalibrate", "16"},
+      {"--threads", "1"},
+      {"--out", out.string()}};
+  Words words = {NAS_BENCH_MACRO_PROGRAM};
+  for (std::size_t i = 0; i < more.size(); i += 2) {
+    if (i + 1 < more.size()) {
+      flags[more[i]] = more[i + 1];
+    } else {
+      words.push_back(more[i]);
+    }
+  }
+  for (const auto& [flag, value] : flags) {
+    words.push_back(flag);
+    words.push_back(value);
+  }
   return words;
 }
 
@@ -118,6 +122,43 @@ TEST_CASE("nas_bench_macro: another run's results are not taken for its own") {
   CHECK(test::fs::exists(out / "supernet.pt"));
 }
 
+TEST_CASE("nas_bench_macro: no two runs in one folder") {
+  const test::TemporaryFolder folder;
+  const auto out = folder / "run";
+  test::Process first(command(out, {"--epochs", "1000"}), folder.path());
+  REQUIRE(first.wait_for("batch norm: "));
+  test::fs::create_directory(folder / "second");
+  const auto second = test::run(command(out), folder / "second");
+  CHECK(second.status == 1);
+  CHECK_THAT(second.err, StartsWith("nas_bench_macro: --out: expected "));
+  CHECK_THAT(second.err, ContainsSubstring(std::to_string(first.id())));
+  first.interrupt();
+  const auto ended = first.wait();
+  CHECK(ended.status == 128 + SIGINT);
+  CHECK_THAT(ended.out, ContainsSubstring("Go on with:"));
+}
+
+TEST_CASE("nas_bench_macro: flags that cannot be used", "[error]") {
+  const test::TemporaryFolder folder;
+  const auto refusal = [&](const Words& flags) {
+    const auto run = test::run(command(folder / "run", flags), folder.path());
+    CHECK(run.status == 2);
+    CHECK_FALSE(test::fs::exists(folder / "run"));
+    return run.err;
+  };
+  CHECK_THAT(
+      refusal({"--sampler", "best"}),
+      ContainsSubstring("expected one of fair, uniform, sandwich, got 'best'"));
+  CHECK_THAT(refusal({"--estimator", "darts"}), ContainsSubstring("two-path"));
+  CHECK_THAT(refusal({"--strategy", ""}), ContainsSubstring("evolution"));
+  CHECK_THAT(refusal({"--side", "12"}), ContainsSubstring("8, 16, 32"));
+  CHECK_THAT(refusal({"--budget", "nan"}), ContainsSubstring("above 0"));
+  CHECK_THAT(refusal({"--budget", "0"}), ContainsSubstring("above 0"));
+  CHECK_THAT(refusal({"--rank", "19"}), ContainsSubstring("at least 20"));
+  CHECK_THAT(refusal({"--held-out", "0"}), ContainsSubstring("at least 1"));
+  CHECK_THAT(refusal({"--width", "-1"}), ContainsSubstring("above 0"));
+}
+
 TEST_CASE("nas_bench_macro: what the table says of a net") {
   const test::TemporaryFolder folder;
   const auto run = test::run(
@@ -147,6 +188,7 @@ TEST_CASE("nas_bench_macro: a budget that leaves no path, or one") {
       test::run(command(folder / "none", {"--budget", "7e6"}), folder.path());
   CHECK(none.status == 1);
   CHECK_THAT(none.err, ContainsSubstring("macs"));
+  CHECK_FALSE(test::fs::exists(folder / "none" / "supernet.pt"));
   const auto one = test::run(
       command(folder / "one", {"--budget", "7713280"}), folder.path());
   INFO(one.out << one.err);
