@@ -28,9 +28,11 @@ Record record_of(
   Record record{.architecture = text_of(number)};
   std::istringstream words(line);
   std::array<std::int64_t, 3> hundredths{};
-  words >> hundredths[0] >> hundredths[1] >> hundredths[2] >>
+  std::string text;
+  words >> text >> hundredths[0] >> hundredths[1] >> hundredths[2] >>
       record.parameters >> record.flops;
-  bool is_right = !words.fail() && record.parameters > 0 && record.flops > 0;
+  bool is_right = !words.fail() && text == record.architecture &&
+                  record.parameters > 0 && record.flops > 0;
   for (std::size_t i = 0; i < hundredths.size(); ++i) {
     is_right = is_right && hundredths[i] >= 0 && hundredths[i] <= 10'000;
     record.accuracies[i] = static_cast<double>(hundredths[i]) / 100;
@@ -39,8 +41,8 @@ Record record_of(
   TORCH_CHECK_VALUE(
       is_right && !(words >> more),
       fmt::format(
-          "expected three accuracies in hundredths of a "
-          "percent, parameters and FLOPs of net {} in '{}', got '{}'",
+          "expected net {}, three accuracies in hundredths of a percent, "
+          "parameters and FLOPs in '{}', got '{}'",
           record.architecture,
           file,
           line));

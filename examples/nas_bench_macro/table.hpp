@@ -27,13 +27,13 @@ struct Record {
 /// All 6,561 of them, in the order of their texts.
 class Table {
  public:
-  /// Reads the table: a line for each net, in order, with the three accuracies
-  /// in hundredths of a percent, parameters and FLOPs; lines from `#` on are
-  /// not read.
+  /// Reads the table: a line for each net, in order, with its text, the three
+  /// accuracies in hundredths of a percent, parameters and FLOPs; lines from
+  /// `#` on are not read.
   ///
   /// Throws: `c10::Error` where the file cannot be read; `c10::ValueError`,
-  /// with the line, for a row of another form, a value out of range, or another
-  /// number of rows than there are nets.
+  /// with the line, for a row of another form, one that is missing, doubled or
+  /// in another place, or a value out of range.
   explicit Table(const std::filesystem::path& file);
 
   /// All nets.

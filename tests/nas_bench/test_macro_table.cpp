@@ -71,11 +71,18 @@ TEST_CASE("NAS-Bench-Macro: a damaged table is refused", "[error]") {
         "9000 9000 9000 1 99999999999999999999",
         ""}) {
     CHECK(
-        refusal(whole.substr(0, last) + row + "\n") ==
-        "expected three accuracies in hundredths of a "
-        "percent, parameters and FLOPs of net 22222222 in " +
-            name + ", got '" + row + "'");
+        refusal(whole.substr(0, last) + "22222222 " + row + "\n") ==
+        "expected net 22222222, three accuracies in hundredths of a percent, "
+        "parameters and FLOPs in " +
+            name + ", got '22222222 " + row + "'");
   }
+  // As many rows as there should be, but one twice in the place of another.
+  const auto second_to_last = whole.rfind('\n', last - 2) + 1;
+  const auto row = whole.substr(second_to_last, last - second_to_last - 1);
+  CHECK_THAT(
+      refusal(whole.substr(0, last) + row + "\n"),
+      Catch::Matchers::StartsWith("expected net 22222222, ") &&
+          Catch::Matchers::EndsWith(", got '" + row + "'"));
   CHECK(test::message_of<c10::Error>([&] {
           Table{folder / "none"};
         }).starts_with("expected a table that can be read"));
