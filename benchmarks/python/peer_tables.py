@@ -20,6 +20,8 @@ class Table:
 
     def __post_init__(self):
         self.optimum = max(self.reported.values())
+        # Of a searcher that has tried all nets, which goes by what it is told.
+        self.least_regret = self.regrets([max(self.told, key=self.told.get)])[0]
 
     def regrets(self, trials):
         """After each trial: how much more the best net of the table reports than
