@@ -122,6 +122,29 @@ TEST_CASE("nas_bench_macro: another run's results are not taken for its own") {
   CHECK(test::fs::exists(out / "supernet.pt"));
 }
 
+TEST_CASE("nas_bench_macro: the kept run gives the report that is shown") {
+  const test::TemporaryFolder folder;
+  const test::fs::path kept = NAS_BENCH_MACRO_FOLDER;
+  const auto out = folder / "report";
+  const auto run = test::run(
+      {NAS_BENCH_MACRO_PROGRAM,
+       "--ranking",
+       (kept / "default_run.txt").string(),
+       "--out",
+       out.string()},
+      folder.path());
+  CHECK(run.status == 0);
+  CHECK(
+      run.out == test::read_file(kept / "default_run.output") +
+                     "Report and pictures: " + (out / "report.json").string() +
+                     "\n");
+  for (const auto* picture :
+       {"supernet_against_table.svg", "accuracy_against_flops.svg"}) {
+    CAPTURE(picture);
+    CHECK(test::read_file(out / picture) == test::read_file(kept / picture));
+  }
+}
+
 TEST_CASE("nas_bench_macro: no two runs in one folder") {
   const test::TemporaryFolder folder;
   const auto out = folder / "run";

@@ -27,7 +27,7 @@ struct PlotSeries {
   std::string colour{};  ///< Of SVG: `"#1f77b4"`.
   PlotMark mark{};       ///< How they are shown.
   double dot_size = 5;   ///< The dots' diameter in pixels, of a plot of 640.
-  std::vector<PlotPoint> points{};
+  std::vector<PlotPoint> points{};  ///< In their order.
 };
 
 /// A plot as an SVG: axes that hold all points, with round numbers and labels,
