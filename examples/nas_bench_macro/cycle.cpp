@@ -47,7 +47,7 @@ std::vector<std::string> Cycle::notes() const {
   return {
       fmt::format(
           "images: {}, {} x {} pixels, {} to train on, {} to rank paths",
-          images.description,
+          images.is_stand_in ? "made ones" : "CIFAR-10",
           scale.side,
           scale.side,
           images.train.size(),

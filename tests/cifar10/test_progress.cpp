@@ -124,7 +124,7 @@ TEST_CASE("progress: the bar shows rate, loss and time left", "[cifar10]") {
     CHECK_THAT(
         bar_text(ranking, 200, 79),
         Catch::Matchers::StartsWith("ranking [#") &&
-            Catch::Matchers::EndsWith("] 50 %  200 paths/s  0:30 left"));
+            Catch::Matchers::EndsWith("]  50 %  200 paths/s  0:30 left"));
   }
   SECTION("with a decimal where it is slow") {
     CHECK_THAT(
