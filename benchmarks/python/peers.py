@@ -66,7 +66,8 @@ def search_once(task):
     peer.search(table.choices, accuracy, evaluations, seed)
     seconds = time.thread_time() - start
     if len(trials) < evaluations:
-        sys.exit(
+        # No sys.exit: it would end this process, and the pool would wait for ever.
+        raise RuntimeError(
             f"peers: {peer.name}: expected {evaluations} trials, got {len(trials)}"
         )
     regrets = table.regrets(trials[:evaluations])
@@ -78,7 +79,7 @@ def search_once(task):
 
 
 def peer_rows(options):
-    """By table and searcher; what does not run is said, and left out."""
+    """By table and searcher; what is not installed is said, and left out."""
     installed = [i for i, peer in enumerate(PEERS) if peer.version() is not None]
     for package in dict.fromkeys(peer.package for peer in PEERS):
         version = next(p.version() for p in PEERS if p.package == package)
