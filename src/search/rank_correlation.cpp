@@ -142,6 +142,11 @@ double concordance(const RankedPairs& pairs, const Counts& times) {
   return static_cast<double>(sum);
 }
 
+/// Roots and quotients are rounded, and may end beyond the ends.
+double rounded(double correlation) {
+  return std::clamp(correlation, -1.0, 1.0);
+}
+
 double tau_of(const RankedPairs& pairs, const Counts& times) {
   const auto all =
       pairs_in(std::accumulate(times.begin(), times.end(), int64_t{0}));
@@ -151,7 +156,8 @@ double tau_of(const RankedPairs& pairs, const Counts& times) {
                            pairs.y_rank, pairs.y_ranks_count, times));
   return x == 0 || y == 0
              ? kNan
-             : concordance(pairs, times) / (std::sqrt(x) * std::sqrt(y));
+             : rounded(
+                   concordance(pairs, times) / (std::sqrt(x) * std::sqrt(y)));
 }
 
 /// By rank, the place that its values share, from the middle of all.
@@ -184,7 +190,8 @@ double rho_of(const RankedPairs& pairs, const Counts& times) {
     yy += weight * of_y * of_y;
     xy += weight * of_x * of_y;
   }
-  return xx == 0 || yy == 0 ? kNan : xy / (std::sqrt(xx) * std::sqrt(yy));
+  return xx == 0 || yy == 0 ? kNan
+                            : rounded(xy / (std::sqrt(xx) * std::sqrt(yy)));
 }
 
 /// The value below which this part of them is; between two, what lies there.

@@ -99,6 +99,19 @@ TEST_CASE("rank correlation: the order is all that matters") {
   }
 }
 
+TEST_CASE("rank correlation: none is beyond 1") {
+  for (int64_t size = 2; size < 300; ++size) {
+    Values x;
+    for (int64_t i = 0; i < size; ++i) {
+      x.push_back(static_cast<double>(i / 2));
+    }
+    x.back() = -1;  // so that no size has one value alone
+    const auto options = BootstrapOptions().resamples(0);
+    CHECK(kendall_tau(x, x, options).value <= 1);
+    CHECK(spearman_rho(x, x, options).value <= 1);
+  }
+}
+
 TEST_CASE("rank correlation: without an order there is none") {
   const Values x = {1, 1, 1};
   const Values y = {1, 2, 3};
