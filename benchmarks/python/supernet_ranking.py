@@ -8,7 +8,7 @@ Kendall's tau between the supernet and the published accuracies, with its bootst
 interval, beside what FLOPs alone give and what one published training gives of another.
 A run that was stopped goes on where it was.
 
-    benchmarks/python/supernet_ranking.py --program build/release/examples/nas_bench_macro/nas_bench_macro \\
+    python3 benchmarks/python/supernet_ranking.py --program build/release/examples/nas_bench_macro/nas_bench_macro \\
         --data DIR --out DIR
 """
 
